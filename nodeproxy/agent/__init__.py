@@ -1,0 +1,1 @@
+"""The long-running process: inbox, sync loop, parts and their lifecycle."""

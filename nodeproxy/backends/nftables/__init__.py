@@ -1,0 +1,1 @@
+"""nftables over raw netlink: flat maps, element changes, a mirror of the kernel."""

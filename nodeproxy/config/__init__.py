@@ -1,0 +1,1 @@
+"""The operator's settings: schema, validation, feature gates."""

@@ -1,0 +1,57 @@
+"""Feature gates: named switches in the form `Name=true,Other=false` (spec 60 section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from nodeproxy.errors import ConfigError
+
+ENDPOINT_SLICE_PROXYING = "EndpointSliceProxying"
+
+KNOWN_GATES: Mapping[str, bool] = {
+    # Off by default in Kubernetes 1.17 and 1.18, on since 1.19; kept here as a live choice.
+    ENDPOINT_SLICE_PROXYING: True,
+}
+"""Every gate with its default."""
+
+
+class FeatureGates(msgspec.Struct, frozen=True):
+    """The gates an operator set explicitly; everything else has its default."""
+
+    explicit: Mapping[str, bool] = {}
+
+    def is_enabled(self, name: str) -> bool:
+        """The value of a gate.
+
+        Raises:
+            KeyError: there is no such gate; a programming error.
+        """
+        return self.explicit.get(name, KNOWN_GATES[name])
+
+    def is_explicit(self, name: str) -> bool:
+        """True if the operator set this gate."""
+        return name in self.explicit
+
+
+def parse_feature_gates(text: str) -> FeatureGates:
+    """Parse `Name=true,Other=false`.
+
+    Raises:
+        ConfigError: not of that form, or an unknown gate; the message tells the known ones.
+    """
+    explicit: dict[str, bool] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = pair.partition("=")
+        if not equals or value.lower() not in ("true", "false"):
+            raise ConfigError(
+                f'--feature-gates: "{pair}" is not of the form Name=true or Name=false'
+            )
+        if name not in KNOWN_GATES:
+            known = ", ".join(sorted(KNOWN_GATES))
+            raise ConfigError(
+                f'--feature-gates: unrecognized feature gate "{name}"; known: {known}'
+            )
+        explicit[name] = value.lower() == "true"
+    return FeatureGates(explicit)

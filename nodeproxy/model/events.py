@@ -1,0 +1,67 @@
+"""What a source tells: an object is there, an object is gone, a kind is complete.
+
+A source keeps track of what it has reported, so a relist becomes `Upserted` for what is new or
+has another resourceVersion and `Removed` for what vanished; unchanged objects are not told
+again. Events of one key supersede one another, which is what lets the inbox keep the latest only.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from nodeproxy.model.problems import Problem
+from nodeproxy.model.wire import ApiObject, Endpoints, EndpointSlice, Node, Service
+
+
+class Kind(enum.StrEnum):
+    """The kinds of objects a source delivers; the value is the Kubernetes kind."""
+
+    SERVICE = "Service"
+    ENDPOINT_SLICE = "EndpointSlice"
+    ENDPOINTS = "Endpoints"
+    NODE = "Node"
+
+
+KIND_BY_TYPE: dict[type[ApiObject], Kind] = {
+    Service: Kind.SERVICE,
+    EndpointSlice: Kind.ENDPOINT_SLICE,
+    Endpoints: Kind.ENDPOINTS,
+    Node: Kind.NODE,
+}
+
+
+class Upserted(msgspec.Struct, frozen=True):
+    """An object is new or has changed."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    object: ApiObject
+
+
+class Removed(msgspec.Struct, frozen=True):
+    """An object is gone, or does not match the selector any more (EP-4)."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """An object could not be decoded; what was known of it before stays in force."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    problem: Problem
+
+
+class Synced(msgspec.Struct, frozen=True):
+    """Everything of this kind that existed when the source started has been told (EP-60)."""
+
+    kind: Kind
+
+
+SourceEvent = Upserted | Removed | Rejected | Synced

@@ -1,0 +1,1 @@
+"""What the node itself says: kernel features and addresses."""

@@ -1,0 +1,1 @@
+"""What this node should do with packets to Services, independent of any backend."""

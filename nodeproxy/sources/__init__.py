@@ -1,0 +1,1 @@
+"""Where Services and endpoints come from: an API server or a directory of manifests."""

@@ -1,0 +1,1 @@
+"""Services and endpoints from a Kubernetes API server."""

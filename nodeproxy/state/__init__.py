@@ -1,0 +1,1 @@
+"""What the cluster says: service ports, endpoints, the own node."""
