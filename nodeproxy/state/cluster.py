@@ -1,0 +1,204 @@
+"""What the cluster says, as far as this node cares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, assert_never
+
+import msgspec
+
+from nodeproxy.model import wire
+from nodeproxy.model.addresses import Family
+from nodeproxy.model.endpoints import Endpoint, EndpointGroup
+from nodeproxy.model.events import Kind, Rejected, Removed, SourceEvent, Synced, Upserted
+from nodeproxy.model.keys import ServiceKey, ServicePortKey
+from nodeproxy.model.node import NodeInfo
+from nodeproxy.model.problems import Problem
+from nodeproxy.model.services import ServicePort
+from nodeproxy.state.endpoints_object import groups_from_endpoints
+from nodeproxy.state.merge import merge_endpoints
+from nodeproxy.state.nodes import node_from
+from nodeproxy.state.services import service_ports_from
+from nodeproxy.state.slices import groups_from_slice
+
+_ENDPOINTS_OBJECT = ""
+"""Name of the Endpoints object among the slices of its Service; no slice has an empty name."""
+
+
+class ObjectKey(NamedTuple):
+    """One object of the cluster, of any kind."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+
+class Changes(msgspec.Struct):
+    """What a round of events changed."""
+
+    services: set[ServiceKey]
+    """Services whose service ports or endpoints are not what they were. A Service may be listed
+    although its plan will come out the same: the planner compares once more."""
+    node_changed: bool
+    problems: tuple[Problem, ...]
+    """Problems not known before, in the order of the events."""
+
+
+class ClusterState:
+    """The one owner of what is known about the cluster.
+
+    Goals, and how each is met:
+
+    1. *The same objects give the same state*, in whatever order, batches or repetitions their
+       events came. Each object's contribution is kept under the object's own name and replaced
+       as a whole; merging happens when asked, over sources in name order (EP-24).
+    2. *Only real changes are told.* Objects are turned into derived records at once and compared
+       with the records they replace, so edits of labels or annotations, resyncs and repeated
+       events change nothing (EP-5, SVC-42).
+    3. *Small.* Wire objects are dropped as soon as they are read. 100,000 endpoints take one
+       struct and one packed address each; what repeats is shared.
+    4. *Bad input never stops what works.* An object that could not be decoded leaves its former
+       content in force; parts of an object that make no sense are left out and kept as problems,
+       each told once.
+    5. *Order of arrival does not matter*: endpoints may come before their Service, and everything
+       before its kind is synced (EP-61).
+
+    Events of EndpointSlices and of Endpoints are both taken; a Service known from both has the
+    union. Which of the two is read is the sources' decision.
+
+    Only the sync loop may call `apply`. The attributes are for reading.
+    """
+
+    def __init__(self, node_name: str) -> None:
+        self.node_name = node_name
+        # The mutable state of the agent's view of the cluster is born here.
+        self.services: dict[ServiceKey, tuple[ServicePort, ...]] = {}
+        self.node: NodeInfo | None = None
+        self.synced: set[Kind] = set()
+        self.problems: dict[ObjectKey, tuple[Problem, ...]] = {}
+        self._groups: dict[ServiceKey, dict[str, tuple[EndpointGroup, ...]]] = {}
+        self._service_by_slice: dict[tuple[str, str], ServiceKey] = {}
+
+    def apply(self, events: Iterable[SourceEvent]) -> Changes:
+        """Take events in order, and tell what is different from before."""
+        changes = Changes(services=set(), node_changed=False, problems=())
+        new_problems: list[Problem] = []
+        for event in events:
+            match event:
+                case Upserted():
+                    new_problems += self._upsert(event, changes)
+                case Removed():
+                    self._remove(event, changes)
+                case Rejected(kind, namespace, name, problem):
+                    key = ObjectKey(kind, namespace, name)
+                    new_problems += self._note_problems(key, (problem,))
+                case Synced(kind):
+                    self.synced.add(kind)
+                case _:
+                    assert_never(event)
+        changes.problems = tuple(new_problems)
+        return changes
+
+    def endpoints(self, family: Family, key: ServicePortKey) -> tuple[Endpoint, ...]:
+        """All endpoints of a service port in canonical order, usable or not."""
+        sources = self._groups.get(key.service)
+        if not sources:
+            return ()
+        names = sorted(sources) if len(sources) > 1 else sources
+        groups = (group for name in names for group in sources[name])
+        return merge_endpoints(groups, family, key.port_name, key.protocol, self.node_name)
+
+    def _upsert(self, event: Upserted, changes: Changes) -> tuple[Problem, ...]:
+        match event.object:
+            case wire.Service() as service:
+                ports, problems = service_ports_from(service)
+                self._put_service(ServiceKey(event.namespace, event.name), ports, changes)
+            case wire.EndpointSlice() as slice_:
+                owner, groups, problems = groups_from_slice(slice_)
+                self._put_slice((event.namespace, event.name), owner, groups, changes)
+            case wire.Endpoints() as endpoints:
+                owner, groups, problems = groups_from_endpoints(endpoints)
+                self._put_groups(owner, _ENDPOINTS_OBJECT, groups, changes)
+            case wire.Node() as node:
+                if event.name != self.node_name:
+                    return ()
+                info, problems = node_from(node)
+                changes.node_changed |= info != self.node
+                self.node = info
+            case _:
+                assert_never(event.object)
+        return self._note_problems(ObjectKey(event.kind, event.namespace, event.name), problems)
+
+    def _remove(self, event: Removed, changes: Changes) -> None:
+        self.problems.pop(ObjectKey(event.kind, event.namespace, event.name), None)
+        match event.kind:
+            case Kind.SERVICE:
+                self._put_service(ServiceKey(event.namespace, event.name), (), changes)
+            case Kind.ENDPOINT_SLICE:
+                self._put_slice((event.namespace, event.name), None, (), changes)
+            case Kind.ENDPOINTS:
+                service = ServiceKey(event.namespace, event.name)
+                self._put_groups(service, _ENDPOINTS_OBJECT, (), changes)
+            case Kind.NODE:
+                pass  # The last known zone and addresses stay in force (EP-54, NODE-5).
+            case _:
+                assert_never(event.kind)
+
+    def _put_service(
+        self, key: ServiceKey, ports: tuple[ServicePort, ...], changes: Changes
+    ) -> None:
+        if self.services.get(key, ()) == ports:
+            return
+        changes.services.add(key)
+        if ports:
+            self.services[key] = ports
+        else:
+            del self.services[key]
+
+    def _put_slice(
+        self,
+        slice_key: tuple[str, str],
+        owner: ServiceKey | None,
+        groups: tuple[EndpointGroup, ...],
+        changes: Changes,
+    ) -> None:
+        """Replace the content of a slice, which may have got another Service (EP-15)."""
+        former = self._service_by_slice.get(slice_key)
+        if former is not None and former != owner:
+            self._put_groups(former, slice_key[1], (), changes)
+            del self._service_by_slice[slice_key]
+        if owner is not None:
+            self._put_groups(owner, slice_key[1], groups, changes)
+            self._service_by_slice[slice_key] = owner
+
+    def _put_groups(
+        self,
+        service: ServiceKey,
+        source: str,
+        groups: tuple[EndpointGroup, ...],
+        changes: Changes,
+    ) -> None:
+        """Replace what one source contributes to a Service; nothing leaves no trace (EP-12)."""
+        sources = self._groups.get(service)
+        if groups:
+            if sources is None:
+                sources = self._groups[service] = {}
+            elif sources.get(source) == groups:
+                return
+            sources[source] = groups
+            changes.services.add(service)
+        elif sources is not None and source in sources:
+            changes.services.add(service)
+            del sources[source]
+            if not sources:
+                del self._groups[service]
+
+    def _note_problems(self, key: ObjectKey, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+        """Keep the problems of an object, and return those it did not have before."""
+        if not problems:
+            if self.problems:
+                self.problems.pop(key, None)
+            return ()
+        known = self.problems.get(key, ())
+        self.problems[key] = problems
+        return tuple(problem for problem in problems if problem not in known)
