@@ -117,6 +117,8 @@ class Reason(enum.StrEnum):
 class HintReason(enum.StrEnum):
     """Why hints did or did not narrow the cluster pool (EP-50, EP-52)."""
 
+    NOT_USED = "not-used"
+    """The cluster pool is not used; the local pool never looks at hints (EP-45)."""
     NO_READY_ENDPOINTS = "no-ready-endpoints"
     NOT_HINTED = "not-hinted"
     """No ready endpoint carries a hint."""
@@ -156,7 +158,8 @@ class ServicePortPlan(msgspec.Struct, frozen=True, gc=False):
     source_ranges: tuple[Cidr, ...] = ()
     health_check_node_port: int = 0
     local_ready: int = 0
-    """Distinct ready local addresses, for the health check answer (EP-33)."""
+    """Distinct ready local addresses over all ports of the Service in this family, for the
+    health check answer (EP-33); 0 without a health check port."""
 
     @property
     def internal_pool(self) -> PoolKind:
@@ -237,6 +240,20 @@ class PlanKey(NamedTuple):
         return f"{self.port} ({self.port.protocol.name}, {self.family})"
 
 
+class Conflict(msgspec.Struct, frozen=True):
+    """A frontend that two service ports claim; the first in key order has it (SVC-60)."""
+
+    frontend: Frontend
+    loser: PlanKey
+    winner: ServicePortKey
+
+    def __str__(self) -> str:
+        return (
+            f"Service {self.loser}: {self.frontend} belongs to Service {self.winner} already; "
+            "not programmed for this one. Change the address or port of one of them"
+        )
+
+
 class PlanDelta(msgspec.Struct):
     """What changed in the plan since the last replan."""
 
@@ -245,6 +262,8 @@ class PlanDelta(msgspec.Struct):
     removes: set[PlanKey]
     settings: dict[Family, FamilySettings]
     """Families whose settings changed; on the first replan, all of them."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Conflicts not known before, to be told once."""
 
     @property
     def is_empty(self) -> bool:

@@ -1,0 +1,194 @@
+"""What this node should do, kept up to date change by change.
+
+ClusterState --Changes--> replan --PlanDelta--> backend
+                            |
+     service ports ---> claims on destinations (who owns which frontend)
+     endpoints -------> selection (who answers, why)
+     node, options ---> family settings, zone
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nodeproxy.model.addresses import FAMILIES, Addr, Family
+from nodeproxy.model.endpoints import Endpoint
+from nodeproxy.model.keys import ServiceKey, ServicePortKey
+from nodeproxy.model.services import ServicePort
+from nodeproxy.plan.claims import ClaimTable
+from nodeproxy.plan.frontends import frontends_of
+from nodeproxy.plan.selection import select
+from nodeproxy.plan.settings import PlanOptions, family_settings
+from nodeproxy.plan.types import (
+    Claim,
+    Conflict,
+    FamilySettings,
+    Frontend,
+    PlanDelta,
+    PlanKey,
+    ServicePortPlan,
+    claim_of,
+)
+from nodeproxy.state.cluster import Changes, ClusterState
+
+
+class Planner:
+    """The one owner of the plan.
+
+    Goals, and how each is met:
+
+    1. *The plan is a function of the cluster and the node*, not of history: each ServicePortPlan
+       is built from the present state alone, and conflicts are decided by key order.
+    2. *The work is proportional to the change.* Only Services named in the changes are planned
+       again; everything is only if the own zone changes, since hints refer to it.
+    3. *No change, no work for others.* A plan equal to the former one is not told.
+    4. *One destination, one owner* (SVC-60). The ClaimTables know every claimant; when an owner
+       goes, the next is planned again although nothing about it changed.
+
+    Only the sync loop may call `replan`. The attributes are for reading.
+    """
+
+    def __init__(self, state: ClusterState, options: PlanOptions) -> None:
+        self._state = state
+        self._options = options
+        # The mutable plan is born here.
+        self.plans: dict[PlanKey, ServicePortPlan] = {}
+        self.settings: dict[Family, FamilySettings] = {}
+        self.conflicts: dict[PlanKey, tuple[Conflict, ...]] = {}
+        self._planned: dict[ServiceKey, tuple[ServicePort, ...]] = {}
+        """The service ports whose claims are entered."""
+        self._claims: dict[Family, ClaimTable] = {family: ClaimTable() for family in FAMILIES}
+        self._zone: str | None = None
+        """The zone the plans were made for; None before the first replan."""
+
+    def replan(self, changes: Changes) -> PlanDelta:
+        """Bring the plan up to date.
+
+        Args:
+            changes: what the state reported since the last call. The first call plans
+                everything there is, whatever it is given.
+
+        Returns:
+            What is different from the plan before.
+        """
+        delta = PlanDelta(puts={}, removes=set(), settings=self._replan_settings())
+        affected = self._affected(changes)
+        for service in affected.copy():
+            affected |= self._enter_claims(service, delta)
+        for service in sorted(affected):
+            self._plan_service(service, delta)
+        return delta
+
+    def _replan_settings(self) -> dict[Family, FamilySettings]:
+        settings = family_settings(self._options, self._state.node)
+        changed = {f: new for f, new in settings.items() if self.settings.get(f) != new}
+        self.settings = settings
+        return changed
+
+    def _affected(self, changes: Changes) -> set[ServiceKey]:
+        """The Services to plan again; all of them when the zone is new (EP-54)."""
+        zone = self._state.node.zone if self._state.node else ""
+        if zone == self._zone:
+            return set(changes.services)
+        self._zone = zone
+        return {*self._state.services, *self._planned}
+
+    def _enter_claims(self, service: ServiceKey, delta: PlanDelta) -> set[ServiceKey]:
+        """Enter what a Service claims now, and drop plans of ports it has no more.
+
+        Returns:
+            Other Services that won or lost a destination by this.
+        """
+        former = self._planned.get(service, ())
+        ports = self._state.services.get(service, ())
+        if ports == former:
+            return set()
+        if ports:
+            self._planned[service] = ports
+        else:
+            del self._planned[service]
+        before, after = _claims_of(former), _claims_of(ports)
+        touched: set[ServicePortKey] = set()
+        for family, claim, key in before - after:
+            touched.update(self._claims[family].remove(claim, key))
+        for family, claim, key in after - before:
+            touched.update(self._claims[family].add(claim, key))
+        for plan_key in _plan_keys(former) - _plan_keys(ports):
+            del self.plans[plan_key]
+            self.conflicts.pop(plan_key, None)
+            delta.removes.add(plan_key)
+        return {key.service for key in touched}
+
+    def _plan_service(self, service: ServiceKey, delta: PlanDelta) -> None:
+        """Plan all ports of a Service, and tell those that came out different."""
+        ports = self._state.services.get(service, ())
+        endpoints = [self._state.endpoints(port.family, port.key) for port in ports]
+        for port, own_endpoints in zip(ports, endpoints, strict=True):
+            key = PlanKey(port.family, port.key)
+            local_ready = 0
+            if port.health_check_node_port:
+                local_ready = _count_local_ready(port.family, ports, endpoints)
+            plan = ServicePortPlan(
+                key=port.key,
+                family=port.family,
+                frontends=self._owned_frontends(key, port, delta),
+                internal_policy=port.internal_policy,
+                external_policy=port.external_policy,
+                selection=select(own_endpoints, port, self._state.node_name, self._zone or ""),
+                affinity_seconds=port.affinity_seconds,
+                source_ranges=port.source_ranges,
+                health_check_node_port=port.health_check_node_port,
+                local_ready=local_ready,
+            )
+            if self.plans.get(key) != plan:
+                self.plans[key] = delta.puts[key] = plan
+
+    def _owned_frontends(
+        self, key: PlanKey, port: ServicePort, delta: PlanDelta
+    ) -> tuple[Frontend, ...]:
+        """The frontends a service port has; those it lost become conflicts (SVC-60)."""
+        frontends = frontends_of(port)
+        claims = self._claims[port.family]
+        if not claims.has_contested and key not in self.conflicts:
+            return frontends
+        owners = {frontend: claims.owner(claim_of(frontend)) for frontend in frontends}
+        conflicts = tuple(
+            Conflict(frontend, key, owner)
+            for frontend, owner in owners.items()
+            if owner != port.key
+        )
+        known = self.conflicts.pop(key, ())
+        if conflicts:
+            self.conflicts[key] = conflicts
+            delta.conflicts += tuple(c for c in conflicts if c not in known)
+        return tuple(frontend for frontend, owner in owners.items() if owner == port.key)
+
+
+def _claims_of(ports: Iterable[ServicePort]) -> set[tuple[Family, Claim, ServicePortKey]]:
+    return {
+        (port.family, claim_of(frontend), port.key)
+        for port in ports
+        for frontend in frontends_of(port)
+    }
+
+
+def _plan_keys(ports: Iterable[ServicePort]) -> set[PlanKey]:
+    return {PlanKey(port.family, port.key) for port in ports}
+
+
+def _count_local_ready(
+    family: Family, ports: Iterable[ServicePort], endpoints: Iterable[Iterable[Endpoint]]
+) -> int:
+    """Distinct local addresses that are ready for any port of a family (EP-33).
+
+    Terminating ones do not count even if they are called ready: the load balancer should look
+    elsewhere in time.
+    """
+    addrs: set[Addr] = {
+        endpoint.addr
+        for port, own in zip(ports, endpoints, strict=True)
+        if port.family is family
+        for endpoint in own
+        if endpoint.is_local and endpoint.ready and not endpoint.terminating
+    }
+    return len(addrs)

@@ -1,0 +1,90 @@
+"""What holds for all Services of a family on this node, from the operator's choices.
+
+options (flags) + own Node object -> FamilySettings for each family
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from nodeproxy.config.schema import Config
+from nodeproxy.model.addresses import FAMILIES, Addr, Cidr, Family, parse_cidr
+from nodeproxy.model.node import NodeInfo
+from nodeproxy.plan.types import FamilySettings, LocalDetector, NodePortAddresses
+
+_LOOPBACK = (parse_cidr("127.0.0.0/8"), parse_cidr("::1/128"))
+
+
+class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of the configuration that shapes the plan."""
+
+    cluster_cidrs: tuple[Cidr, ...] = ()
+    masquerade_all: bool = False
+    masquerade_mark: int = 0x4000
+    """The bit itself."""
+    node_port_addresses: tuple[Cidr, ...] | None = None
+    """None means the node's primary address of each family (DP-53), () every address."""
+    bind_address: Addr | None = None
+    """A specific address takes the place of the node's own of that family (NODE-3)."""
+
+
+def plan_options_from(config: Config) -> PlanOptions:
+    """The options for a planner."""
+    return PlanOptions(
+        cluster_cidrs=config.cluster_cidrs,
+        masquerade_all=config.masquerade_all,
+        masquerade_mark=1 << config.masquerade_bit,
+        node_port_addresses=config.node_port_addresses,
+        bind_address=config.bind_address,
+    )
+
+
+def family_settings(options: PlanOptions, node: NodeInfo | None) -> dict[Family, FamilySettings]:
+    """Settings of both families.
+
+    Args:
+        options: what the operator chose.
+        node: the own Node as far as known; without it no primary address can be told.
+    """
+    return {
+        family: FamilySettings(
+            family=family,
+            masquerade_mark=options.masquerade_mark,
+            masquerade_all=options.masquerade_all,
+            local_detector=_local_detector(options, family),
+            node_ports=_node_port_addresses(options, node, family),
+        )
+        for family in FAMILIES
+    }
+
+
+def _local_detector(options: PlanOptions, family: Family) -> LocalDetector | None:
+    """The first cluster CIDR of the family tells pods apart (DP-33); none, no detector (DP-30)."""
+    cidr = next((cidr for cidr in options.cluster_cidrs if cidr.family is family), None)
+    return LocalDetector(cidr=cidr) if cidr else None
+
+
+def _node_port_addresses(
+    options: PlanOptions, node: NodeInfo | None, family: Family
+) -> NodePortAddresses:
+    """Where NodePorts of a family are accepted; nothing for the family means everywhere.
+
+    The pitfall of DP-51 is meant: IPv6 CIDRs alone leave IPv4 open on every address.
+    """
+    if options.node_port_addresses is None:
+        primary = _primary_address(options, node, family)
+        return NodePortAddresses(primary=(primary,) if primary else ())
+    cidrs = tuple(cidr for cidr in options.node_port_addresses if cidr.family is family)
+    if any(cidr.is_everything for cidr in cidrs):
+        return NodePortAddresses()
+    return NodePortAddresses(cidrs=cidrs)
+
+
+def _primary_address(options: PlanOptions, node: NodeInfo | None, family: Family) -> Addr | None:
+    """The node's address that the word `primary` stands for, never loopback (DP-52, NODE-3)."""
+    chosen = options.bind_address
+    if chosen is None or len(chosen) != family.addr_bytes or not any(chosen):
+        chosen = node.address_of(family) if node else None
+    if chosen is None or any(network.contains(chosen) for network in _LOOPBACK):
+        return None
+    return chosen
