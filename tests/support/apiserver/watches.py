@@ -1,0 +1,211 @@
+"""Answering a watch: what happened since, then what happens, until somebody ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from tests.support.apiserver.faults import BookmarksOnly, Duplicate, Silent, Struck
+from tests.support.apiserver.http import Response
+from tests.support.apiserver.lists import (
+    parse_number,
+    parse_resource_version,
+    require_not_future,
+)
+from tests.support.apiserver.resources import Resource
+from tests.support.apiserver.selectors import Selection
+from tests.support.apiserver.statuses import WATCH_LIST_REFUSED, ApiError, error_line
+from tests.support.apiserver.store import Collection, Event, EventType, watch_line
+
+_BOOKMARK_BEFORE_END_SECONDS = 2.0
+"""A watch that is about to time out gets a last bookmark this long before."""
+
+
+class WatchQuery(msgspec.Struct, frozen=True):
+    """What a watch request asks for."""
+
+    since: int | None
+    """resourceVersion; None and 0 begin with the present objects."""
+    wants_bookmarks: bool
+    timeout_seconds: int
+    """0 means none."""
+    sends_initial_events: bool | None
+    """None when the parameter is absent."""
+
+
+def parse_watch_query(query: Mapping[str, str]) -> WatchQuery:
+    """Read the parameters of a watch.
+
+    Raises:
+        ApiError: 400 or 422 for parameters the API server refuses.
+    """
+    initial = query.get("sendInitialEvents")
+    if initial is not None and query.get("resourceVersionMatch") != "NotOlderThan":
+        raise ApiError(422, "sendInitialEvents requires resourceVersionMatch=NotOlderThan")
+    return WatchQuery(
+        since=parse_resource_version(query),
+        wants_bookmarks=_is_true(query.get("allowWatchBookmarks")),
+        timeout_seconds=parse_number(query, "timeoutSeconds"),
+        sends_initial_events=None if initial is None else _is_true(initial),
+    )
+
+
+def _is_true(text: str | None) -> bool:
+    return text is not None and text.lower() in ("1", "true")
+
+
+class Watch:
+    """One open watch: hears every event of its kind and sends what its selection shows.
+
+    Events are written where they happen, inside `Store.put`, so that a change is on the wire
+    before `put` returns.
+    """
+
+    def __init__(
+        self,
+        response: Response,
+        collection: Collection,
+        version: str,
+        selection: Selection,
+        query: WatchQuery,
+        struck: Struck,
+    ) -> None:
+        self.response = response
+        self.collection = collection
+        self.is_silent = struck.first(Silent) is not None
+        """True once the watch is to look alive and say nothing."""
+        self._version = version
+        self._selection = selection
+        self._query = query
+        self._since = query.since or 0
+        self._copies = 2 if struck.first(Duplicate) else 1
+        self._withholds_events = struck.first(BookmarksOnly) is not None
+
+    @property
+    def resource(self) -> Resource:
+        """The kind that is watched."""
+        return self.collection.resource
+
+    def on_event(self, event: Event) -> None:
+        """Send one change, unless this watch has it already or does not show it."""
+        if event.version <= self._since or self._withholds_events:
+            return
+        event_type = event.type_for(self._selection)
+        if event_type is not None:
+            for _ in range(self._copies):
+                self.send_line(event.line(event_type, self._version))
+
+    def send_line(self, line: bytes) -> None:
+        """Send one line of any content."""
+        if not self.is_silent:
+            self.response.send(line)
+
+    def send_bookmark(self) -> None:
+        """Say how far the watch has come, if the client wants to know."""
+        if self._query.wants_bookmarks and self.collection.version >= self._since:
+            self.send_line(_bookmark_line(self.resource, self._version, self.collection.version))
+
+    def begin(self, newest: int, *, knows_watch_list: bool, supports_watch_list: bool) -> bytes:
+        """Send what comes before live events; the line that ends the watch, if it must end.
+
+        Args:
+            newest: the store's resourceVersion.
+            knows_watch_list: False ignores sendInitialEvents, as servers before 1.27 do.
+            supports_watch_list: False refuses it, as a server on an older etcd does.
+        """
+        initial = self._query.sends_initial_events if knows_watch_list else None
+        if initial and not supports_watch_list:
+            return error_line(500, WATCH_LIST_REFUSED)
+        if initial is not None:
+            self._begin_watch_list(newest, sends_objects=initial)
+        elif not self._query.since:
+            self._send_present()
+            self._since = self.collection.version
+        elif self._query.since < self.collection.floor:
+            floor = self.collection.floor
+            return error_line(410, f"too old resource version: {self._query.since} ({floor})")
+        else:
+            for event in self.collection.events_since(self._query.since):
+                self.on_event(event)
+        return b""
+
+    def _begin_watch_list(self, newest: int, *, sends_objects: bool) -> None:
+        if sends_objects:
+            self._send_present()
+            if self._query.wants_bookmarks:
+                self.send_line(_bookmark_line(self.resource, self._version, newest, is_end=True))
+        self._since = newest
+
+    def _send_present(self) -> None:
+        shown = (s for s in self.collection.in_order() if s.is_selected(self._selection))
+        for stored in shown:
+            self.send_line(watch_line(EventType.ADDED, stored, self._version))
+
+    async def run(self, bookmark_interval: float) -> bool:
+        """Stay open; True if the connection is still usable afterwards.
+
+        Ends at timeoutSeconds, when `response.ended` is set, or when the client goes. A silent
+        watch ends only in the latter two ways.
+        """
+        loop = asyncio.get_running_loop()
+        opened_at = loop.time()
+        seconds = self._query.timeout_seconds
+        deadline = opened_at + seconds if seconds else None
+        gone = asyncio.create_task(self.response.connection.wait_closed_by_client())
+        ended = asyncio.create_task(self.response.ended.wait())
+        try:
+            while True:
+                wake_at = _next_wake(loop.time(), deadline, bookmark_interval)
+                timeout = None if self.is_silent else wake_at - loop.time()
+                done, _ = await asyncio.wait(
+                    (gone, ended), timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+                )
+                if done:
+                    return gone not in done
+                if not self.is_silent and deadline is not None and loop.time() >= deadline:
+                    return True
+                self.send_bookmark()
+        finally:
+            await _cancel((gone, ended))
+
+
+def _next_wake(now: float, deadline: float | None, bookmark_interval: float) -> float:
+    """When to send the next bookmark or to end, whichever is first."""
+    bookmark_at = now + bookmark_interval
+    if deadline is None:
+        return bookmark_at
+    last_bookmark_at = deadline - _BOOKMARK_BEFORE_END_SECONDS
+    if now < last_bookmark_at:
+        return min(bookmark_at, last_bookmark_at)
+    return min(bookmark_at, deadline)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[object]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _bookmark_line(
+    resource: Resource, version: str, resource_version: int, *, is_end: bool = False
+) -> bytes:
+    end = b',"annotations":{"k8s.io/initial-events-end":"true"}' if is_end else b""
+    return b'{"type":"BOOKMARK","object":{%b,"metadata":{"resourceVersion":"%d"%b}%b}}\n' % (
+        b'"kind":"%b","apiVersion":"%b"'
+        % (resource.kind.encode(), resource.api_version(version).encode()),
+        resource_version,
+        end,
+        resource.bookmark_tail,
+    )
+
+
+def check_watch_list(query: WatchQuery, newest: int) -> None:
+    """Refuse a streaming list of a resourceVersion that has not been reached.
+
+    Raises:
+        ApiError: 504.
+    """
+    if query.sends_initial_events and query.since:
+        require_not_future(query.since, newest)
