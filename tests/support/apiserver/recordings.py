@@ -26,7 +26,7 @@ class Recording(msgspec.Struct, frozen=True):
 
     def events(self) -> list[dict[str, Any]]:
         """The events of a watch."""
-        return msgspec.json.decode_lines(self.body, type=list[dict[str, Any]])
+        return [msgspec.json.decode(line, type=dict[str, Any]) for line in self.body.splitlines()]
 
     def objects(self) -> list[dict[str, Any]]:
         """The items of a list, with kind and apiVersion put back."""
