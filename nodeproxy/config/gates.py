@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from nodeproxy.errors import ConfigError
-
 ENDPOINT_SLICE_PROXYING = "EndpointSliceProxying"
 
 KNOWN_GATES: Mapping[str, bool] = {
@@ -15,6 +13,9 @@ KNOWN_GATES: Mapping[str, bool] = {
     ENDPOINT_SLICE_PROXYING: True,
 }
 """Every gate with its default."""
+
+_GATE_GROUPS = frozenset({"AllAlpha", "AllBeta"})
+"""Accepted for all gates of a maturity (CFG-30); ours are all mature, so nothing follows."""
 
 
 class FeatureGates(msgspec.Struct, frozen=True):
@@ -36,22 +37,20 @@ class FeatureGates(msgspec.Struct, frozen=True):
 
 
 def parse_feature_gates(text: str) -> FeatureGates:
-    """Parse `Name=true,Other=false`.
+    """Parse `Name=true,Other=false`; the last mention of a name counts.
 
     Raises:
-        ConfigError: not of that form, or an unknown gate; the message tells the known ones.
+        ValueError: not of that form, or an unknown gate; the message tells the known ones.
     """
     explicit: dict[str, bool] = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = pair.partition("=")
         if not equals or value.lower() not in ("true", "false"):
-            raise ConfigError(
-                f'--feature-gates: "{pair}" is not of the form Name=true or Name=false'
-            )
+            raise ValueError(f'"{pair}" is not of the form Name=true or Name=false')
+        if name in _GATE_GROUPS:
+            continue
         if name not in KNOWN_GATES:
             known = ", ".join(sorted(KNOWN_GATES))
-            raise ConfigError(
-                f'--feature-gates: unrecognized feature gate "{name}"; known: {known}'
-            )
+            raise ValueError(f'unrecognized feature gate "{name}"; known: {known}')
         explicit[name] = value.lower() == "true"
     return FeatureGates(explicit)

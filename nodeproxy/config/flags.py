@@ -1,0 +1,132 @@
+"""The flags of `nodeproxy run` and `nodeproxy render`, as data.
+
+Names, defaults and meaning follow kube-proxy (spec 60 section 1), so that the arguments of an
+existing DaemonSet can be kept. The command line builds its options from this table, the parser
+reads the same names, and a test holds the README against it.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class FlagKind(enum.Enum):
+    """How a flag takes its value."""
+
+    TEXT = "text"
+    LIST = "list"
+    """Comma separated, and may be given several times."""
+    SWITCH = "switch"
+    """A boolean whose value may be left out: `--masquerade-all` is `--masquerade-all=true`."""
+
+
+class Flag(msgspec.Struct, frozen=True):
+    """One flag, without its leading dashes."""
+
+    name: str
+    value_name: str
+    """What stands for the value in the help text."""
+    help: str
+    kind: FlagKind = FlagKind.TEXT
+    short: str = ""
+    """One-letter form."""
+
+    @property
+    def spelling(self) -> str:
+        """The flag as it is typed, for messages."""
+        return f"--{self.name}"
+
+
+KUBECONFIG = Flag(
+    "kubeconfig",
+    "FILE",
+    "Credentials and address of the API server. Without it, and without --master and "
+    "--manifests, the service account of the pod is used.",
+)
+MASTER = Flag("master", "URL", "Address of the API server; replaces the one in the kubeconfig.")
+MANIFESTS = Flag(
+    "manifests",
+    "DIR",
+    "Take Services, EndpointSlices, Endpoints and Node from the YAML and JSON files of this "
+    "directory and follow their changes; no API server is asked.",
+)
+HOSTNAME_OVERRIDE = Flag(
+    "hostname-override", "NAME", "Name of this node in the cluster. Default: the host name."
+)
+PROXY_MODE = Flag(
+    "proxy-mode", "MODE", "How rules are programmed: nftables, which is also the default."
+)
+CLUSTER_CIDR = Flag(
+    "cluster-cidr",
+    "CIDR[,CIDR]",
+    "Networks of the pods, at most one per IP family. Traffic to a ClusterIP from elsewhere is "
+    "masqueraded.",
+)
+FEATURE_GATES = Flag(
+    "feature-gates",
+    "NAME=BOOL[,...]",
+    "EndpointSliceProxying=true|false chooses the source of endpoints: EndpointSlices (default) "
+    "or Endpoints.",
+    FlagKind.LIST,
+)
+NODEPORT_ADDRESSES = Flag(
+    "nodeport-addresses",
+    "primary|CIDR[,CIDR...]",
+    "Which addresses of the node accept NodePorts: its primary addresses (default), or those "
+    "inside the networks. 0.0.0.0/0,::/0 means all.",
+    FlagKind.LIST,
+)
+BIND_ADDRESS = Flag(
+    "bind-address",
+    "IP",
+    "Primary address of the node, if it is not the first one of its Node object. Nothing listens "
+    "there. Default: 0.0.0.0, which leaves the choice to the Node object.",
+)
+HEALTHZ_BIND_ADDRESS = Flag(
+    "healthz-bind-address",
+    "IP[:PORT]",
+    "Where /healthz, /livez and /readyz are served. Default: 0.0.0.0:10256. Empty: nowhere.",
+)
+METRICS_BIND_ADDRESS = Flag(
+    "metrics-bind-address",
+    "IP[:PORT]",
+    "Where /metrics and /proxyMode are served. Default: 127.0.0.1:10249. Empty: nowhere.",
+)
+MASQUERADE_ALL = Flag(
+    "masquerade-all",
+    "BOOL",
+    "Masquerade all traffic to ClusterIPs.",
+    FlagKind.SWITCH,
+)
+MASQUERADE_BIT = Flag(
+    "iptables-masquerade-bit",
+    "BIT",
+    "Bit of the packet mark, 0 to 31, that asks for masquerading; used in every mode. Default: 14.",
+)
+VERBOSITY = Flag(
+    "v",
+    "LEVEL",
+    "Log level: 0 to 3 tell what changes state, 4 adds detail, 5 adds tracebacks, 6 adds what "
+    "libraries say. Default: 0.",
+    short="v",
+)
+
+FLAGS = (
+    KUBECONFIG,
+    MASTER,
+    MANIFESTS,
+    HOSTNAME_OVERRIDE,
+    PROXY_MODE,
+    CLUSTER_CIDR,
+    FEATURE_GATES,
+    NODEPORT_ADDRESSES,
+    BIND_ADDRESS,
+    HEALTHZ_BIND_ADDRESS,
+    METRICS_BIND_ADDRESS,
+    MASQUERADE_ALL,
+    MASQUERADE_BIT,
+    VERBOSITY,
+)
+"""Every flag, in the order of the help text."""

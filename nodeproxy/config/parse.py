@@ -1,0 +1,136 @@
+"""From flags to a `Config`, with every mistake reported at once (CFG-2, CFG-22)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from nodeproxy.config import flags, values
+from nodeproxy.config.flags import Flag
+from nodeproxy.config.gates import FeatureGates, parse_feature_gates
+from nodeproxy.config.schema import Config, ListenAddress, ProxyMode
+from nodeproxy.errors import ConfigError
+
+HEALTHZ_PORT = 10256
+METRICS_PORT = 10249
+
+_T = TypeVar("_T")
+
+
+class InvalidFlags(ConfigError):
+    """What was asked for is not possible as written; all mistakes together."""
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__(*messages)
+        self.messages = tuple(messages)
+
+    def __str__(self) -> str:
+        return "\n".join(self.messages)
+
+
+class _Reader:
+    """Reads flags by name and collects what is wrong with them."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        self.messages: list[str] = []
+
+    def read(self, flag: Flag, parse: Callable[[str], _T], default: _T) -> _T:
+        """The value of a flag; the default if it was not given or is wrong."""
+        text = self._texts.get(flag.name)
+        if text is None:
+            return default
+        try:
+            return parse(text)
+        except ValueError as exc:
+            self.messages.append(f"{flag.spelling}: {exc}")
+            return default
+
+    def refuse_together(self, flag: Flag, other: Flag, reason: str) -> None:
+        """Two flags that exclude each other."""
+        if self._texts.get(flag.name) and self._texts.get(other.name):
+            self.messages.append(
+                f"{flag.spelling}: cannot be combined with {other.spelling}; {reason}"
+            )
+
+
+def parse_flags(texts: Mapping[str, str], host_name: str) -> Config:
+    """Build the settings of the agent from the flags that were given.
+
+    Args:
+        texts: value by flag name without dashes; flags that were not given are absent.
+        host_name: what the operating system calls this machine, for want of
+            `--hostname-override` (CFG-43).
+
+    Raises:
+        InvalidFlags: with one message for each flag that is wrong.
+    """
+    reader = _Reader(texts)
+    bind_address = reader.read(flags.BIND_ADDRESS, values.parse_bind_address, None)
+    wants_ipv6 = ":" in texts.get(flags.BIND_ADDRESS.name, "")
+    config = Config(
+        node_name=_read_node_name(reader, texts, host_name),
+        kubeconfig=reader.read(flags.KUBECONFIG, str, ""),
+        master=reader.read(flags.MASTER, values.parse_master, ""),
+        manifests=reader.read(flags.MANIFESTS, str, ""),
+        proxy_mode=reader.read(flags.PROXY_MODE, values.parse_proxy_mode, ProxyMode.NFTABLES),
+        cluster_cidrs=reader.read(flags.CLUSTER_CIDR, values.parse_cluster_cidrs, ()),
+        feature_gates=reader.read(flags.FEATURE_GATES, parse_feature_gates, FeatureGates()),
+        node_port_addresses=reader.read(
+            flags.NODEPORT_ADDRESSES, values.parse_node_port_addresses, None
+        ),
+        bind_address=bind_address,
+        healthz_bind_address=_read_listen_address(
+            reader, flags.HEALTHZ_BIND_ADDRESS, "::" if wants_ipv6 else "0.0.0.0", HEALTHZ_PORT
+        ),
+        metrics_bind_address=_read_listen_address(
+            reader, flags.METRICS_BIND_ADDRESS, "::1" if wants_ipv6 else "127.0.0.1", METRICS_PORT
+        ),
+        masquerade_all=reader.read(flags.MASQUERADE_ALL, values.parse_bool, False),
+        masquerade_bit=reader.read(
+            flags.MASQUERADE_BIT, lambda text: values.parse_integer(text, 0, 31), 14
+        ),
+        verbosity=_read_verbosity(reader),
+    )
+    for other in (flags.KUBECONFIG, flags.MASTER):
+        reader.refuse_together(flags.MANIFESTS, other, "manifests take the API server's place")
+    if reader.messages:
+        raise InvalidFlags(reader.messages)
+    return config
+
+
+def parse_verbosity(texts: Mapping[str, str]) -> int:
+    """The log level alone, for commands that have no other settings.
+
+    Raises:
+        InvalidFlags: it is not a number.
+    """
+    reader = _Reader(texts)
+    verbosity = _read_verbosity(reader)
+    if reader.messages:
+        raise InvalidFlags(reader.messages)
+    return verbosity
+
+
+def _read_verbosity(reader: _Reader) -> int:
+    # Go programs take any level and mean "everything" by large ones.
+    return reader.read(flags.VERBOSITY, lambda text: values.parse_integer(text, 0, 10_000), 0)
+
+
+def _read_node_name(reader: _Reader, texts: Mapping[str, str], host_name: str) -> str:
+    """`--hostname-override`, where an empty value is as good as none, or the host's name."""
+    if texts.get(flags.HOSTNAME_OVERRIDE.name):
+        return reader.read(flags.HOSTNAME_OVERRIDE, values.parse_node_name, "")
+    name = host_name.strip().lower()
+    if not name:
+        reader.messages.append(
+            "this machine has no host name; give the node's name with --hostname-override"
+        )
+    return name
+
+
+def _read_listen_address(
+    reader: _Reader, flag: Flag, default_host: str, default_port: int
+) -> ListenAddress | None:
+    default: ListenAddress | None = ListenAddress(default_host, default_port)
+    return reader.read(flag, lambda text: values.parse_listen_address(text, default_port), default)

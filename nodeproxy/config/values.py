@@ -1,0 +1,151 @@
+"""The values of single flags: text in, checked value out.
+
+Every function here raises `ValueError` whose text quotes what was given and says what would be
+right; `nodeproxy.config.parse` puts the flag's name in front.
+"""
+
+from __future__ import annotations
+
+from nodeproxy.config.schema import ListenAddress, ProxyMode
+from nodeproxy.model.addresses import (
+    Addr,
+    Cidr,
+    format_addr,
+    parse_addr,
+    parse_cidr,
+)
+
+_TRUE = ("1", "t", "true")
+_FALSE = ("0", "f", "false")
+
+
+def parse_bool(text: str) -> bool:
+    """`true`, `false`, and the short forms Go's flags accept; any case."""
+    lowered = text.lower()
+    if lowered in _TRUE:
+        return True
+    if lowered in _FALSE:
+        return False
+    raise ValueError(f'"{text}" is not a boolean; write true or false')
+
+
+def parse_integer(text: str, lowest: int, highest: int) -> int:
+    """A decimal number within bounds, both included."""
+    if text.isascii() and text.isdecimal() and len(text) <= 10 and lowest <= int(text) <= highest:
+        return int(text)
+    raise ValueError(f'"{text}" is not a number from {lowest} to {highest}')
+
+
+def parse_node_name(text: str) -> str:
+    """Trimmed and in lower case, as the API server knows the node (CFG-43)."""
+    name = text.strip().lower()
+    if not name:
+        raise ValueError("the name is blank; give the name the node has in the cluster")
+    return name
+
+
+def parse_proxy_mode(text: str) -> ProxyMode:
+    """The mode, blank for the default."""
+    if text in ("", ProxyMode.NFTABLES):
+        return ProxyMode.NFTABLES
+    if text in ("iptables", "ipvs"):
+        raise ValueError(f'"{text}" is not available in this version; use nftables')
+    raise ValueError(f'"{text}" is not a proxy mode; use nftables')
+
+
+def parse_master(text: str) -> str:
+    """URL of an API server, blank for none."""
+    scheme, separator, rest = text.partition("://")
+    if not text or (separator and scheme in ("http", "https") and rest.strip("/")):
+        return text
+    if not separator:
+        raise ValueError(f'"{text}" is not a URL; write it as https://{text}')
+    raise ValueError(f'"{text}" is not a URL of an API server; it looks like https://10.0.0.1:6443')
+
+
+def parse_bind_address(text: str) -> Addr | None:
+    """An IP address; None for the unspecified one and for blank (NODE-3)."""
+    if not text:
+        return None
+    try:
+        addr = parse_addr(text)
+    except ValueError as exc:
+        raise ValueError(f"{exc}; nothing listens there, so it takes no port") from None
+    return addr if any(addr) else None
+
+
+def parse_listen_address(text: str, default_port: int) -> ListenAddress | None:
+    """`IP`, `IP:port` or `[IPv6]:port`; None for blank, which means no server (CFG-7, CFG-8)."""
+    if not text:
+        return None
+    try:
+        return ListenAddress(format_addr(parse_addr(text)), default_port)
+    except ValueError:
+        pass
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        colon = ""
+    if not colon:
+        raise ValueError(
+            f'"{text}" is not IP:port; write it as 10.0.0.1:{default_port} '
+            f"or [fd00::1]:{default_port}"
+        )
+    return ListenAddress(format_addr(parse_addr(host)), parse_integer(port, 1, 65535))
+
+
+def parse_cluster_cidrs(text: str) -> tuple[Cidr, ...]:
+    """One network, or two of different families; blank for none."""
+    if not text:
+        return ()
+    cidrs = tuple(parse_network(part) for part in text.split(","))
+    families = {cidr.family for cidr in cidrs}
+    if len(families) < len(cidrs):
+        raise ValueError(f'"{text}" has more than one network of a family; give one for each')
+    return cidrs
+
+
+def parse_node_port_addresses(text: str) -> tuple[Cidr, ...] | None:
+    """Networks, or None for `primary` and for blank (DP-50..53)."""
+    parts = [part for part in text.split(",") if part]
+    if parts in ([], ["primary"]):
+        return None
+    if "primary" in parts:
+        raise ValueError("primary and networks cannot be combined; give one or the other")
+    return tuple(parse_network(part) for part in parts)
+
+
+def parse_network(text: str) -> Cidr:
+    """A CIDR, with a guess at what was meant if it is none."""
+    try:
+        return parse_cidr(text)
+    except ValueError as exc:
+        meant = guess_cidr(text)
+        raise ValueError(f"{exc}; write it as {meant}" if meant else str(exc)) from None
+
+
+def guess_cidr(text: str) -> str:
+    """What somebody who wrote `10.0.0` or `10.244.0.0` most likely meant; empty if unclear.
+
+    Trailing zero octets are taken for the host part, as in the networks people write down:
+    10.0.0 gives 10.0.0.0/8. An address without any gives itself, /32 or /128.
+    """
+    address, _, length = text.strip().partition("/")
+    if length:
+        return "" if text == text.strip() else _valid_or_empty(text.strip())
+    if ":" in address:
+        return _valid_or_empty(f"{address}/64" if address.endswith("::") else f"{address}/128")
+    octets = [octet for octet in address.split(".") if octet]
+    padded = ".".join([*octets, "0", "0", "0", "0"][: max(4, len(octets))])
+    network = padded
+    while network.endswith(".0"):
+        network = network[:-2]
+    return _valid_or_empty(f"{padded}/{8 * len(network.split('.'))}") if octets else ""
+
+
+def _valid_or_empty(text: str) -> str:
+    try:
+        return str(parse_cidr(text))
+    except ValueError:
+        return ""

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+
+from nodeproxy.config.parse import InvalidFlags, parse_flags
+from nodeproxy.config.schema import Config, ListenAddress
+from nodeproxy.errors import ConfigError
+from nodeproxy.model.addresses import parse_addr, parse_cidr
+
+
+def test_without_flags_everything_has_kube_proxys_default() -> None:
+    config = parse_flags({}, "node-1")
+
+    assert config == Config(
+        node_name="node-1",
+        healthz_bind_address=ListenAddress("0.0.0.0", 10256),
+        metrics_bind_address=ListenAddress("127.0.0.1", 10249),
+    )
+
+
+def test_every_flag_reaches_its_setting() -> None:
+    texts = {
+        "manifests": "examples",
+        "hostname-override": "Node-2",
+        "proxy-mode": "nftables",
+        "cluster-cidr": "10.244.0.0/16",
+        "feature-gates": "EndpointSliceProxying=false",
+        "nodeport-addresses": "192.168.0.0/24",
+        "bind-address": "192.168.0.7",
+        "healthz-bind-address": "",
+        "metrics-bind-address": "0.0.0.0:9",
+        "masquerade-all": "true",
+        "iptables-masquerade-bit": "15",
+        "v": "4",
+    }
+
+    config = parse_flags(texts, "node-1")
+
+    assert config == Config(
+        node_name="node-2",
+        manifests="examples",
+        cluster_cidrs=(parse_cidr("10.244.0.0/16"),),
+        feature_gates=config.feature_gates,
+        node_port_addresses=(parse_cidr("192.168.0.0/24"),),
+        bind_address=parse_addr("192.168.0.7"),
+        healthz_bind_address=None,
+        metrics_bind_address=ListenAddress("0.0.0.0", 9),
+        masquerade_all=True,
+        masquerade_bit=15,
+        verbosity=4,
+    )
+    assert config.feature_gates.explicit == {"EndpointSliceProxying": False}
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    texts = {"cluster-cidr": "10.0.0", "proxy-mode": "ipvs", "v": "loud"}
+
+    with pytest.raises(InvalidFlags) as caught:
+        parse_flags(texts, "node-1")
+
+    assert sorted(caught.value.messages) == [
+        '--cluster-cidr: "10.0.0" is not a CIDR; write it as 10.0.0.0/8',
+        '--proxy-mode: "ipvs" is not available in this version; use nftables',
+        '--v: "loud" is not a number from 0 to 10000',
+    ]
+    assert isinstance(caught.value, ConfigError)
+    assert str(caught.value).count("\n") == 2
+
+
+def test_an_ipv6_bind_address_moves_the_servers_to_ipv6() -> None:
+    config = parse_flags({"bind-address": "fd00::2"}, "node-1")
+
+    assert str(config.healthz_bind_address) == "[::]:10256"
+    assert str(config.metrics_bind_address) == "[::1]:10249"
+
+
+@pytest.mark.parametrize("flag", ["kubeconfig", "master"])
+def test_manifests_and_an_api_server_exclude_each_other(flag: str) -> None:
+    texts = {"manifests": "examples", flag: "https://example"}
+
+    with pytest.raises(InvalidFlags, match=f"--manifests: cannot be combined with --{flag}"):
+        parse_flags(texts, "node-1")
+
+
+def test_the_name_of_the_host_is_the_name_of_the_node() -> None:
+    """CFG-43."""
+    assert parse_flags({}, " Host.Example ").node_name == "host.example"
+
+
+def test_an_empty_override_is_as_good_as_none() -> None:
+    assert parse_flags({"hostname-override": ""}, "node-1").node_name == "node-1"
+
+
+def test_a_blank_override_is_refused() -> None:
+    """CFG-43."""
+    with pytest.raises(InvalidFlags, match="--hostname-override: the name is blank"):
+        parse_flags({"hostname-override": "  "}, "node-1")
+
+
+def test_a_host_without_name_needs_the_override() -> None:
+    with pytest.raises(InvalidFlags, match="give the node's name with --hostname-override"):
+        parse_flags({}, "")
