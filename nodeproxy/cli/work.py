@@ -1,0 +1,69 @@
+"""The seam between the commands and what they start, so that a test can stand in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    # `nodeproxy version` passes here too, and needs neither.
+    from asyncio import AbstractEventLoop
+
+    from nodeproxy.config.schema import Config
+
+_T = TypeVar("_T")
+
+
+class Work(Protocol):
+    """What the commands set in motion.
+
+    Every method raises `NodeproxyError` if it cannot do what it is for.
+    """
+
+    async def run(self, config: Config) -> None:
+        """Be the agent, until a signal ends it."""
+
+    async def render(self, config: Config, form: str) -> str:
+        """What would be programmed on this node, as text; `form` is `nft` or `plan`."""
+
+    async def cleanup(self) -> Sequence[str]:
+        """Remove every rule of ours and tell what was removed, one line each."""
+
+
+class AgentWork:
+    """The real thing. Each method imports what it needs when it is called."""
+
+    async def run(self, config: Config) -> None:
+        """See `Work.run`."""
+        from nodeproxy.agent.agent import run_agent
+
+        await run_agent(config)
+
+    async def render(self, config: Config, form: str) -> str:
+        """See `Work.render`."""
+        from nodeproxy.agent.render import render_once
+
+        return await render_once(config, form)
+
+    async def cleanup(self) -> Sequence[str]:
+        """See `Work.cleanup`."""
+        from nodeproxy.backends.nftables import cleanup
+
+        return await cleanup()
+
+
+def wait_for(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine to its end in an event loop of its own."""
+    import asyncio
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work)
+
+
+def _loop_factory() -> Callable[[], AbstractEventLoop] | None:
+    """Uvloop's where it is installed; it is not available for every machine."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        return None
+    return new_event_loop
