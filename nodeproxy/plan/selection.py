@@ -18,9 +18,6 @@ from nodeproxy.model.endpoints import Endpoint
 from nodeproxy.model.services import ServicePort, TrafficPolicy
 from nodeproxy.plan.types import HintReason, Reason, Selection, Target, Topology
 
-_Candidate = tuple[Endpoint, Target]
-"""An endpoint with the one Target that all pools share."""
-
 
 def select(
     endpoints: Sequence[Endpoint], port: ServicePort, node_name: str, zone: str
@@ -33,29 +30,26 @@ def select(
         node_name: the own node, for node hints.
         zone: the own node's zone, empty if it has none.
     """
-    uses_cluster = uses_cluster_pool(port)
-    uses_local = uses_local_pool(port)
-    candidates = [(endpoint, Target(endpoint.addr, endpoint.port)) for endpoint in endpoints]
-    usable, reason = _usable(candidates)
-    cluster: Sequence[_Candidate] = ()
-    topology, hint_reason = Topology.ANY, HintReason.NOT_USED
-    if uses_cluster:
+    usable, reason = _usable(endpoints)
+    cluster: Sequence[Endpoint] = ()
+    cluster_reason, topology, hint_reason = Reason.NOT_USED, Topology.ANY, HintReason.NOT_USED
+    if uses_cluster_pool(port):
+        cluster_reason = reason
         topology, hint_reason = _topology(usable, reason, node_name, zone)
         cluster = _narrowed(usable, topology, node_name, zone)
-    local: Sequence[_Candidate] = ()
+    local: Sequence[Endpoint] = ()
     local_reason = Reason.NOT_USED
-    if uses_local:
-        local, local_reason = _local(candidates, reason)
-    cluster_targets = _targets(cluster)
-    local_targets = _shared(cluster_targets, _targets(local))
+    if uses_local_pool(port):
+        local, local_reason = _local(endpoints, reason)
+    cluster_targets, local_targets, local_reachable = _targets(cluster, local)
     return Selection(
         cluster=cluster_targets,
         local=local_targets,
-        local_reachable=_local_reachable(cluster, cluster_targets, local_targets),
-        # Both pools in use come to the same (EP-48): is anything usable, here or elsewhere?
+        local_reachable=local_reachable,
+        # EP-48 in short: whichever pools are in use, is anything usable, here or elsewhere?
         has_any=bool(usable),
         topology=topology,
-        cluster_reason=reason if uses_cluster else Reason.NOT_USED,
+        cluster_reason=cluster_reason,
         local_reason=local_reason,
         hint_reason=hint_reason,
     )
@@ -76,34 +70,32 @@ def uses_local_pool(port: ServicePort) -> bool:
     )
 
 
-def _usable(candidates: list[_Candidate]) -> tuple[list[_Candidate], Reason]:
+def _usable(endpoints: Sequence[Endpoint]) -> tuple[Sequence[Endpoint], Reason]:
     """Ready endpoints; if there are none, those terminating but still serving (EP-44)."""
-    ready = [candidate for candidate in candidates if candidate[0].ready]
+    ready = [endpoint for endpoint in endpoints if endpoint.ready]
     if ready:
         return ready, Reason.READY
-    terminating = [
-        candidate for candidate in candidates if candidate[0].serving and candidate[0].terminating
-    ]
+    terminating = [endpoint for endpoint in endpoints if endpoint.serving and endpoint.terminating]
     if terminating:
         return terminating, Reason.TERMINATING
-    return [], Reason.NONE_USABLE if candidates else Reason.NO_ENDPOINTS
+    return (), Reason.NONE_USABLE if endpoints else Reason.NO_ENDPOINTS
 
 
-def _local(candidates: list[_Candidate], reason: Reason) -> tuple[list[_Candidate], Reason]:
+def _local(endpoints: Sequence[Endpoint], reason: Reason) -> tuple[Sequence[Endpoint], Reason]:
     """The same on this node alone, hints aside (EP-45).
 
     Args:
-        candidates: all endpoints.
+        endpoints: all of them.
         reason: what `_usable` said about all of them.
     """
-    local, local_reason = _usable([candidate for candidate in candidates if candidate[0].is_local])
+    local, local_reason = _usable([endpoint for endpoint in endpoints if endpoint.is_local])
     if local:
         return local, local_reason
-    return [], Reason.NONE_LOCAL if reason in (Reason.READY, Reason.TERMINATING) else reason
+    return (), Reason.NONE_LOCAL if reason in (Reason.READY, Reason.TERMINATING) else reason
 
 
 def _topology(
-    usable: list[_Candidate], reason: Reason, node_name: str, zone: str
+    usable: Sequence[Endpoint], reason: Reason, node_name: str, zone: str
 ) -> tuple[Topology, HintReason]:
     """Which hints narrow the cluster pool (EP-50), and why not others (EP-52).
 
@@ -112,15 +104,13 @@ def _topology(
     """
     if reason is not Reason.READY:
         return Topology.ANY, HintReason.NO_READY_ENDPOINTS
-    hinted_nodes = sum(1 for endpoint, _ in usable if endpoint.node_hints)
-    hinted_zones = sum(1 for endpoint, _ in usable if endpoint.zone_hints)
-    if not (hinted_nodes or hinted_zones):
+    if not any(endpoint.zone_hints or endpoint.node_hints for endpoint in usable):
         return Topology.ANY, HintReason.NOT_HINTED
-    every_node = hinted_nodes == len(usable)
-    every_zone = hinted_zones == len(usable)
-    if every_node and any(node_name in endpoint.node_hints for endpoint, _ in usable):
+    every_node = all(endpoint.node_hints for endpoint in usable)
+    every_zone = all(endpoint.zone_hints for endpoint in usable)
+    if every_node and any(node_name in endpoint.node_hints for endpoint in usable):
         return Topology.SAME_NODE, HintReason.APPLIED
-    if every_zone and zone and any(zone in endpoint.zone_hints for endpoint, _ in usable):
+    if every_zone and zone and any(zone in endpoint.zone_hints for endpoint in usable):
         return Topology.SAME_ZONE, HintReason.APPLIED
     if every_zone and not zone:
         return Topology.ANY, HintReason.NODE_WITHOUT_ZONE
@@ -130,29 +120,36 @@ def _topology(
 
 
 def _narrowed(
-    usable: list[_Candidate], topology: Topology, node_name: str, zone: str
-) -> list[_Candidate]:
+    usable: Sequence[Endpoint], topology: Topology, node_name: str, zone: str
+) -> Sequence[Endpoint]:
     if topology is Topology.SAME_NODE:
-        return [candidate for candidate in usable if node_name in candidate[0].node_hints]
+        return [endpoint for endpoint in usable if node_name in endpoint.node_hints]
     if topology is Topology.SAME_ZONE:
-        return [candidate for candidate in usable if zone in candidate[0].zone_hints]
+        return [endpoint for endpoint in usable if zone in endpoint.zone_hints]
     return usable
 
 
-def _local_reachable(
-    cluster: Sequence[_Candidate], cluster_targets: tuple[Target, ...], local: tuple[Target, ...]
-) -> tuple[Target, ...]:
-    """Endpoints on this node in either pool, in canonical order (EP-49, DP-23)."""
-    in_cluster = tuple(target for endpoint, target in cluster if endpoint.is_local)
-    if not local or in_cluster == local:
-        return _shared(cluster_targets, in_cluster)
-    return _shared(local, tuple(sorted({*in_cluster, *local})))
+def _targets(
+    cluster: Sequence[Endpoint], local: Sequence[Endpoint]
+) -> tuple[tuple[Target, ...], tuple[Target, ...], tuple[Target, ...]]:
+    """Cluster pool, local pool, and what of both is on this node (EP-49, DP-23).
 
-
-def _targets(candidates: Sequence[_Candidate]) -> tuple[Target, ...]:
-    return tuple(target for _, target in candidates)
-
-
-def _shared(known: tuple[Target, ...], new: tuple[Target, ...]) -> tuple[Target, ...]:
-    """The known tuple if the new one is equal, so that it is held once."""
-    return known if new == known else new
+    Equal tuples are one object: without hints and fallbacks the three differ only in whether
+    they are filtered.
+    """
+    cluster_targets = tuple([Target(endpoint.addr, endpoint.port) for endpoint in cluster])
+    local_targets = tuple([Target(endpoint.addr, endpoint.port) for endpoint in local])
+    here = tuple(
+        [
+            target
+            for endpoint, target in zip(cluster, cluster_targets, strict=True)
+            if endpoint.is_local
+        ]
+    )
+    if here == cluster_targets:
+        here = cluster_targets
+    if local_targets == here:
+        return cluster_targets, here, here
+    if not local_targets:
+        return cluster_targets, (), here
+    return cluster_targets, local_targets, tuple(sorted({*here, *local_targets}))

@@ -11,6 +11,7 @@ from nodeproxy.model.keys import ServiceKey
 from nodeproxy.model.problems import Problem
 from nodeproxy.model.wire import Endpoints, EndpointSubset, SubsetAddress
 from nodeproxy.state.endpoint_ports import endpoint_ports_from
+from nodeproxy.state.merge import merge_addresses
 from nodeproxy.state.report import Report, key_from
 from nodeproxy.state.services import PROXY_NAME_LABEL
 from nodeproxy.state.slices import HEADLESS_LABEL
@@ -55,7 +56,7 @@ def _groups(subset: EndpointSubset, field: str, report: Report) -> Iterator[Endp
     by_family = _addresses(subset.addresses or (), f"{field}.addresses", report)
     for family, addresses in by_family.items():
         if ports and addresses:
-            yield EndpointGroup(family, ports, tuple(addresses))
+            yield EndpointGroup(family, ports, merge_addresses(addresses))
 
 
 def _addresses(

@@ -15,6 +15,16 @@ from nodeproxy.model.endpoints import Endpoint, EndpointAddress, EndpointGroup
 from nodeproxy.model.keys import Protocol
 
 
+def merge_addresses(addresses: Iterable[EndpointAddress]) -> tuple[EndpointAddress, ...]:
+    """The addresses of one source, sorted and each once (EP-23)."""
+    merged: dict[Addr, EndpointAddress] = {}
+    for address in addresses:
+        known = merged.setdefault(address.addr, address)
+        if known is not address and _replaces(address, known):
+            merged[address.addr] = address
+    return tuple([merged[addr] for addr in sorted(merged)])
+
+
 def merge_endpoints(
     groups: Iterable[EndpointGroup],
     family: Family,
@@ -25,45 +35,44 @@ def merge_endpoints(
     """The endpoints of one service port, sorted and without duplicates (EP-17, EP-23..26).
 
     Args:
-        groups: all groups of the Service, of any family and port, in the order of their sources.
+        groups: all groups of the Service, of any family and port, in the order of their sources;
+            their addresses as `merge_addresses` leaves them.
         family: groups of the other family are skipped.
         port_name: the service port's name; groups are matched by name and protocol only, the
             Service's own port number plays no part.
         protocol: see `port_name`.
         node_name: the own node, for `Endpoint.is_local`; nothing is local if empty (EP-21).
     """
+    matching = [
+        (port.port, group.addresses)
+        for group in groups
+        if group.family is family
+        for port in group.ports
+        if port.name == port_name and port.protocol is protocol
+    ]
+    if len(matching) == 1:  # Most Services: sorted and unique already.
+        port, addresses = matching[0]
+        return tuple([_endpoint(address, port, node_name) for address in addresses])
     merged: dict[tuple[Addr, int], EndpointAddress] = {}
-    for group in groups:
-        if group.family is not family:
-            continue
-        for port in group.ports:
-            if port.name == port_name and port.protocol is protocol:
-                _add(merged, group.addresses, port.port)
-    return tuple(
-        Endpoint(
-            key[0],
-            key[1],
-            address.ready,
-            address.serving,
-            address.terminating,
-            bool(node_name) and address.node_name == node_name,
-            address.zone_hints,
-            address.node_hints,
-        )
-        for key, address in sorted(merged.items(), key=_address_and_port)
+    for port, addresses in matching:
+        for address in addresses:
+            known = merged.setdefault((address.addr, port), address)
+            if known is not address and _replaces(address, known):
+                merged[address.addr, port] = address
+    return tuple([_endpoint(merged[key], key[1], node_name) for key in sorted(merged)])
+
+
+def _endpoint(address: EndpointAddress, port: int, node_name: str) -> Endpoint:
+    return Endpoint(
+        address.addr,
+        port,
+        address.ready,
+        address.serving,
+        address.terminating,
+        address.node_name == node_name and node_name != "",
+        address.zone_hints,
+        address.node_hints,
     )
-
-
-def _add(
-    merged: dict[tuple[Addr, int], EndpointAddress],
-    addresses: Iterable[EndpointAddress],
-    port: int,
-) -> None:
-    for address in addresses:
-        key = (address.addr, port)
-        known = merged.setdefault(key, address)
-        if known is not address and _replaces(address, known):
-            merged[key] = address
 
 
 def _replaces(new: EndpointAddress, known: EndpointAddress) -> bool:
@@ -75,7 +84,3 @@ def _replaces(new: EndpointAddress, known: EndpointAddress) -> bool:
     if new.terminating:
         return False
     return known.terminating or new.ready or not known.ready
-
-
-def _address_and_port(item: tuple[tuple[Addr, int], EndpointAddress]) -> tuple[Addr, int]:
-    return item[0]

@@ -13,8 +13,15 @@ from collections.abc import Iterable, Sequence
 from sys import intern
 from typing import NamedTuple
 
-from nodeproxy.model.addresses import FAMILIES, Addr, Cidr, Family, family_of, parse_addr
-from nodeproxy.model.addresses import parse_cidr as parse_cidr_text
+from nodeproxy.model.addresses import (
+    FAMILIES,
+    Addr,
+    Cidr,
+    Family,
+    family_of,
+    parse_addr,
+    parse_cidr,
+)
 from nodeproxy.model.keys import Protocol, ServiceKey, ServicePortKey
 from nodeproxy.model.problems import Problem
 from nodeproxy.model.services import ServicePort, TrafficPolicy
@@ -47,7 +54,10 @@ def service_ports_from(
     """
     report = Report("Service", service.metadata)
     spec = service.spec
-    if spec is None or not _is_served(service, spec, report):
+    if spec is None:
+        report.add("spec", "not set; Service ignored")
+        return (), report.problems()
+    if not _is_served(service, spec, report):
         return (), report.problems()
     cluster_ips = _cluster_ips(spec, report)
     ports = _ports(key_from(service.metadata), spec.ports or (), report)
@@ -93,11 +103,11 @@ def _is_served(service: Service, spec: ServiceSpec, report: Report) -> bool:
 
 
 def _cluster_ips(spec: ServiceSpec, report: Report) -> dict[Family, Addr]:
-    """The ClusterIP of each family the Service has (SVC-3)."""
+    """The ClusterIP of each family the Service has (SVC-3).
+
+    Without ipFamilies (objects from before dual stack, manifests) the addresses tell.
+    """
     texts = spec.cluster_ips or [spec.cluster_ip or ""]
-    if not spec.ip_families:
-        # Objects from before dual stack: the one ClusterIP says which family it is.
-        texts = [spec.cluster_ip] if spec.cluster_ip else texts
     field = "spec.clusterIPs[{}]" if spec.cluster_ips else "spec.clusterIP"
     result: dict[Family, Addr] = {}
     for index, text in enumerate(texts):
@@ -190,7 +200,7 @@ def _source_ranges(texts: Sequence[str], report: Report) -> list[Cidr]:
         if not text:
             continue
         try:
-            ranges.append(parse_cidr_text(text))
+            ranges.append(parse_cidr(text))
         except ValueError as exc:
             report.add(f"spec.loadBalancerSourceRanges[{index}]", f"{exc}; range ignored")
     if any(stripped) and not ranges:

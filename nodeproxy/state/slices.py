@@ -15,6 +15,7 @@ from nodeproxy.model.keys import ServiceKey
 from nodeproxy.model.problems import Problem
 from nodeproxy.model.wire import EndpointConditions, EndpointSlice, HintName, SliceEndpoint
 from nodeproxy.state.endpoint_ports import endpoint_ports_from
+from nodeproxy.state.merge import merge_addresses
 from nodeproxy.state.report import Report, key_from
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
@@ -54,11 +55,11 @@ def groups_from_slice(
         return None, (), report.problems()
     service = ServiceKey(intern(key_from(slice_.metadata).namespace), service_name)
     ports = endpoint_ports_from(slice_.ports or (), report, "ports", needs_name=True)
-    addresses = tuple(
-        address
+    found = [
+        _address(endpoint, index, family, report)
         for index, endpoint in enumerate(slice_.endpoints or ())
-        if (address := _address(endpoint, index, family, report)) is not None
-    )
+    ]
+    addresses = merge_addresses([address for address in found if address is not None])
     groups = (EndpointGroup(family, ports, addresses),) if ports and addresses else ()
     return service, groups, report.problems()
 
