@@ -180,6 +180,7 @@ class _Dripper:
         self._backlog = bytearray()
         self._has_work = asyncio.Event()
         self._is_empty = asyncio.Event()
+        self._is_empty.set()
         self._task = asyncio.create_task(self._run(), name="drip")
 
     def put(self, data: bytes) -> None:
@@ -194,13 +195,18 @@ class _Dripper:
         self._task.cancel()
 
     async def _run(self) -> None:
-        with contextlib.suppress(ConnectionError):
+        try:
             while True:
                 await self._has_work.wait()
-                await self._drip.pause()
-                self._writer.write(bytes(self._backlog[: self._drip.chunk_bytes]))
-                del self._backlog[: self._drip.chunk_bytes]
-                await self._writer.drain()
-                if not self._backlog:
-                    self._has_work.clear()
-                    self._is_empty.set()
+                await self._send_piece()
+        except ConnectionError:
+            self._is_empty.set()  # nobody is there any more to wait for
+
+    async def _send_piece(self) -> None:
+        await self._drip.pause()
+        self._writer.write(bytes(self._backlog[: self._drip.chunk_bytes]))
+        del self._backlog[: self._drip.chunk_bytes]
+        await self._writer.drain()
+        if not self._backlog:
+            self._has_work.clear()
+            self._is_empty.set()

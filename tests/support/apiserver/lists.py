@@ -11,7 +11,8 @@ import msgspec
 
 from tests.support.apiserver.selectors import Selection
 from tests.support.apiserver.statuses import CONTINUE_EXPIRED, ApiError
-from tests.support.apiserver.store import Collection, Stored
+from tests.support.apiserver.store import Collection
+from tests.support.apiserver.stored import Stored
 
 _ITEMS_PER_PIECE = 256
 

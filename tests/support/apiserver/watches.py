@@ -14,11 +14,13 @@ from tests.support.apiserver.lists import (
     parse_resource_version,
     require_not_future,
 )
-from tests.support.apiserver.resources import Resource
 from tests.support.apiserver.selectors import Selection
 from tests.support.apiserver.statuses import WATCH_LIST_REFUSED, ApiError, error_line
-from tests.support.apiserver.store import Collection, Event, EventType, watch_line
+from tests.support.apiserver.store import Collection
+from tests.support.apiserver.stored import Event, EventType, watch_line
 
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+"""Annotation of the bookmark that closes a streaming list."""
 _BOOKMARK_BEFORE_END_SECONDS = 2.0
 """A watch that is about to time out gets a last bookmark this long before."""
 
@@ -50,6 +52,16 @@ def parse_watch_query(query: Mapping[str, str]) -> WatchQuery:
         timeout_seconds=parse_number(query, "timeoutSeconds"),
         sends_initial_events=None if initial is None else _is_true(initial),
     )
+
+
+def check_watch_list(query: WatchQuery, newest: int) -> None:
+    """Refuse a streaming list of a resourceVersion that has not been reached.
+
+    Raises:
+        ApiError: 504.
+    """
+    if query.sends_initial_events and query.since:
+        require_not_future(query.since, newest)
 
 
 def _is_true(text: str | None) -> bool:
@@ -84,9 +96,10 @@ class Watch:
         self._withholds_events = struck.first(BookmarksOnly) is not None
 
     @property
-    def resource(self) -> Resource:
-        """The kind that is watched."""
-        return self.collection.resource
+    def is_open(self) -> bool:
+        """True while the client can expect to hear something."""
+        is_closing = self.response.connection.writer.transport.is_closing()
+        return not (self.is_silent or self.response.ended.is_set() or is_closing)
 
     def on_event(self, event: Event) -> None:
         """Send one change, unless this watch has it already or does not show it."""
@@ -105,7 +118,7 @@ class Watch:
     def send_bookmark(self) -> None:
         """Say how far the watch has come, if the client wants to know."""
         if self._query.wants_bookmarks and self.collection.version >= self._since:
-            self.send_line(_bookmark_line(self.resource, self._version, self.collection.version))
+            self.send_line(self._bookmark(self.collection.version))
 
     def begin(self, newest: int, *, knows_watch_list: bool, supports_watch_list: bool) -> bytes:
         """Send what comes before live events; the line that ends the watch, if it must end.
@@ -135,13 +148,27 @@ class Watch:
         if sends_objects:
             self._send_present()
             if self._query.wants_bookmarks:
-                self.send_line(_bookmark_line(self.resource, self._version, newest, is_end=True))
+                self.send_line(self._bookmark(newest, is_end=True))
         self._since = newest
 
     def _send_present(self) -> None:
         shown = (s for s in self.collection.in_order() if s.is_selected(self._selection))
         for stored in shown:
             self.send_line(watch_line(EventType.ADDED, stored, self._version))
+
+    def _bookmark(self, resource_version: int, *, is_end: bool = False) -> bytes:
+        resource = self.collection.resource
+        return b'{"type":"BOOKMARK","object":{"kind":"%b","apiVersion":"%b","metadata":%b%b}}\n' % (
+            resource.kind.encode(),
+            resource.api_version(self._version).encode(),
+            msgspec.json.encode(
+                {
+                    "resourceVersion": str(resource_version),
+                    **({"annotations": {INITIAL_EVENTS_END: "true"}} if is_end else {}),
+                }
+            ),
+            resource.bookmark_tail,
+        )
 
     async def run(self, bookmark_interval: float) -> bool:
         """Stay open; True if the connection is still usable afterwards.
@@ -186,26 +213,3 @@ async def _cancel(tasks: Iterable[asyncio.Task[object]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _bookmark_line(
-    resource: Resource, version: str, resource_version: int, *, is_end: bool = False
-) -> bytes:
-    end = b',"annotations":{"k8s.io/initial-events-end":"true"}' if is_end else b""
-    return b'{"type":"BOOKMARK","object":{%b,"metadata":{"resourceVersion":"%d"%b}%b}}\n' % (
-        b'"kind":"%b","apiVersion":"%b"'
-        % (resource.kind.encode(), resource.api_version(version).encode()),
-        resource_version,
-        end,
-        resource.bookmark_tail,
-    )
-
-
-def check_watch_list(query: WatchQuery, newest: int) -> None:
-    """Refuse a streaming list of a resourceVersion that has not been reached.
-
-    Raises:
-        ApiError: 504.
-    """
-    if query.sends_initial_events and query.since:
-        require_not_future(query.since, newest)
