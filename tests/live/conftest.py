@@ -1,0 +1,55 @@
+"""One lab and one agent for each module and source; a check of `nft` after every test."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from lab import nft
+from lab.agent import AgentProcess
+from lab.topology import private_node
+from tests.live.clusters import SOURCES, open_cluster
+from tests.live.site import HOST_PORT, OTHER_POD_PORT, PACKET_KINDS, POD_PORT, PacketKind, Site
+
+
+@pytest.fixture(scope="module", params=SOURCES)
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A node with a running agent, once for every source of Services."""
+    directory, log = tmp_path_factory.mktemp("manifests"), tmp_path_factory.mktemp("log") / "agent"
+    with private_node() as lab, open_cluster(request.param, directory, lab.node) as cluster:
+        lab.serve(tcp=[POD_PORT, OTHER_POD_PORT], udp=[POD_PORT, OTHER_POD_PORT])
+        lab.serve_on_node(tcp=[HOST_PORT], udp=[HOST_PORT])
+        with AgentProcess(lab.node, cluster.agent_arguments, log) as agent:
+            yield Site(lab, cluster, agent)
+
+
+@pytest.fixture(params=PACKET_KINDS, ids=str)
+def kind(request: pytest.FixtureRequest) -> PacketKind:
+    """TCP and UDP, IPv4 and IPv6."""
+    chosen: PacketKind = request.param
+    return chosen
+
+
+@pytest.fixture(autouse=True)
+def _rules_can_be_listed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After every test people and programs must be able to list the ruleset (`nft` may abort)."""
+    yield
+    if "site" in request.fixturenames:
+        node = request.getfixturevalue("site").node
+        nft.list_ruleset(node)
+        nft.list_ruleset_json(node)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of the agent's log with every failed test."""
+    report = yield
+    site = getattr(item, "funcargs", {}).get("site")
+    if report.failed and isinstance(site, Site):
+        report.sections.append(("agent log", site.agent.log_tail()))
+    return report

@@ -1,0 +1,127 @@
+"""The lab itself, without an agent: what works must work before anything is programmed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab import nft
+from lab.topology import CLIENT_ADDRESSES, NODE_ADDRESSES, Lab, private_node
+from lab.traffic import Answer, Failure, Stream, Target, ask, ask_many, tally
+from lab.waiting import eventually
+from tests.live.site import PacketKind
+
+pytestmark = pytest.mark.live
+
+# The rules of one Service, written by hand: what the live tests see is the agent's doing only if
+# the lab shows the same with rules from another hand.
+HAND_WRITTEN = """
+table inet by-hand {
+  chain prerouting { type nat hook prerouting priority dstnat
+    ip daddr 10.96.0.1 tcp dport 80 dnat ip to numgen random mod 2 map {
+      0 : 10.244.0.11 . 8080, 1 : 10.244.0.12 . 8080 }
+    ip6 daddr fd00:10:96::1 udp dport 80 dnat ip6 to [fd00:10:244::11]:8080
+  }
+  chain postrouting { type nat hook postrouting priority srcnat
+    ct status dnat ip saddr 192.168.0.0/24 masquerade
+  }
+  chain forward { type filter hook forward priority filter
+    ip daddr 10.96.0.9 reject
+    ip6 daddr fd00:10:96::9 reject
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with private_node() as built:
+        built.serve(tcp=[8080], udp=[8080])
+        yield built
+
+
+def pick(addresses: tuple[str, str], kind: PacketKind) -> str:
+    return addresses[0 if kind.family == "IPv4" else 1]
+
+
+def test_pods_reach_each_other_unchanged(lab: Lab, kind: PacketKind):
+    target = Target(kind.protocol, pick(lab.pods[1].addresses, kind), 8080)
+
+    answer = ask(lab.pods[0].namespace, target)
+
+    assert isinstance(answer, Answer)
+    assert answer.server == target.address
+    assert answer.seen_as == pick(lab.pods[0].addresses, kind)
+
+
+def test_client_and_node_reach_pods_as_themselves(lab: Lab, kind: PacketKind):
+    target = Target(kind.protocol, pick(lab.pods[1].addresses, kind), 8080)
+
+    answers = [ask(lab.client, target), ask(lab.node, target)]
+
+    assert all(isinstance(a, Answer) and not a.is_masqueraded for a in answers)
+
+
+def test_every_address_of_the_crowd_answers_for_itself(lab: Lab, kind: PacketKind):
+    addresses = [pick(pair, kind) for pair in lab.crowd_addresses(250)]
+
+    answers = [ask(lab.client, Target(kind.protocol, a, 8080)) for a in addresses]
+
+    assert [a.server for a in answers if isinstance(a, Answer)] == addresses
+
+
+def test_closed_port_refuses_at_once(lab: Lab, kind: PacketKind):
+    target = Target(kind.protocol, pick(NODE_ADDRESSES, kind), 81)
+
+    outcome = ask(lab.client, target)
+
+    assert isinstance(outcome, Failure)
+    assert outcome.kind == "refused"
+
+
+@pytest.mark.parametrize("address", ["10.96.0.5", "fd00:10:96::5"])
+def test_nobody_answers_for_a_service_address(lab: Lab, address: str):
+    callers = (lab.client, lab.node, lab.pods[0].namespace)
+
+    outcomes = [ask(caller, Target("tcp", address, 80)) for caller in callers]
+
+    assert [o.kind for o in outcomes if isinstance(o, Failure)] == ["unreachable"] * 3
+
+
+def test_hand_written_rules_are_seen_as_what_they_do(lab: Lab):
+    caller = lab.pods[2].namespace
+    nft.load(lab.node, HAND_WRITTEN)
+
+    spread = tally(ask_many(caller, Target("tcp", "10.96.0.1", 80), 200))
+    translated = ask(caller, Target("udp", "fd00:10:96::1", 80))
+    lab.client.ip("route add 10.96.0.1 via 192.168.0.2")
+    masqueraded = ask(lab.client, Target("tcp", "10.96.0.1", 80))
+    rejected = [ask(caller, Target("udp", a, 80)) for a in ("10.96.0.9", "fd00:10:96::9")]
+
+    assert set(spread) == {"10.244.0.11", "10.244.0.12"}
+    assert isinstance(translated, Answer)
+    assert translated.server == "fd00:10:244::11"
+    assert isinstance(masqueraded, Answer)
+    assert (masqueraded.caller, masqueraded.seen_as) == (CLIENT_ADDRESSES[0], NODE_ADDRESSES[0])
+    assert [o.kind for o in rejected if isinstance(o, Failure)] == ["refused", "refused"]
+
+
+def test_generation_counts_commits_that_changed_something(lab: Lab):
+    before = nft.generation(lab.node)
+
+    nft.load(lab.node, "add table ip lab-count")
+    after_change = nft.generation(lab.node)
+    nft.load(lab.node, "add table ip lab-count")
+
+    assert after_change == before + 1
+    assert nft.generation(lab.node) == after_change
+
+
+def test_stream_records_every_outcome(lab: Lab):
+    target = Target("tcp", lab.pods[1].ipv4, 8080)
+
+    with Stream(lambda: ask(lab.client, target), name="test") as stream:
+        eventually("ten samples", lambda: len(stream.samples) >= 10)
+
+    assert not stream.failures()
