@@ -1,0 +1,222 @@
+"""Operations as netlink messages.
+
+The layout of an element in NEWSETELEM, here an endpoint of a ClusterIP in the IPv4 table:
+
+    LIST_ELEM { KEY { VALUE addr(4) proto(1)+3 port(2)+2 slot(4) }
+                DATA { VALUE addr(4) port(2)+2 } }
+
+The bytes of keys and data are drawn in `keys`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import assert_never
+
+import msgspec
+
+from nodeproxy.backends.nftables.encode_rules import NFPROTO, rule_expressions
+from nodeproxy.backends.nftables.encode_sets import encode_set
+from nodeproxy.backends.nftables.objects import (
+    TABLE,
+    AddChain,
+    AddElements,
+    AddRule,
+    AddSet,
+    AddTable,
+    Chain,
+    DeleteChain,
+    DeleteElements,
+    DeleteSet,
+    DeleteTable,
+    FlushChain,
+    Operation,
+    RawElement,
+    Rule,
+)
+from nodeproxy.backends.nftables.userdata import COMMENT, encode_comment
+from nodeproxy.model.addresses import Family
+from nodeproxy.netlink import attributes, expressions, messages
+from nodeproxy.netlink import nf_tables as nf
+from nodeproxy.netlink.attributes import attribute, string, u32
+
+
+class EncodedMessage(msgspec.Struct, frozen=True):
+    """One netlink message and what it stands for, to make sense of the kernel's answer."""
+
+    data: bytes
+    seq: int
+    operation: Operation
+    element_offsets: tuple[int, ...] = ()
+    """Where each element's attribute starts in the message; empty for other operations."""
+
+    def element_at(self, offset: int) -> RawElement | None:
+        """The element whose attribute the kernel points at; None if it points at none."""
+        if not isinstance(self.operation, AddElements | DeleteElements) or not offset:
+            return None
+        at = [i for i, start in enumerate(self.element_offsets) if start <= offset]
+        return self.operation.elements[at[-1]] if at else None
+
+
+def encode_batch(
+    operations: Iterable[Operation], family: Family, elements_per_message: int = 0
+) -> list[EncodedMessage]:
+    """Messages for all operations, numbered from 1; the caller frames them as a batch.
+
+    Args:
+        operations: in the order in which the kernel shall carry them out.
+        family: the table's family.
+        elements_per_message: 0 packs as many as fit; 1 lets the kernel's answer name the
+            element even where it gives no offset.
+    """
+    encoder = _Encoder(family, elements_per_message)
+    for operation in operations:
+        encoder.add(operation)
+    return encoder.done
+
+
+class _Encoder:
+    def __init__(self, family: Family, elements_per_message: int) -> None:
+        self._family = family
+        self._nfproto = NFPROTO[family]
+        self._limit = elements_per_message
+        self.done: list[EncodedMessage] = []
+
+    def add(self, operation: Operation) -> None:
+        match operation:
+            case AddTable(comment):
+                body = string(nf.NFTA_TABLE_NAME, TABLE) + u32(nf.NFTA_TABLE_FLAGS, 0)
+                body += attribute(nf.NFTA_TABLE_USERDATA, encode_comment(COMMENT, comment))
+                self._emit(nf.NFT_MSG_NEWTABLE, nf.NLM_F_CREATE, body, operation)
+            case DeleteTable():
+                body = string(nf.NFTA_TABLE_NAME, TABLE)
+                self._emit(nf.NFT_MSG_DELTABLE, 0, body, operation)
+            case AddSet(spec):
+                body = encode_set(spec, self._family, len(self.done) + 1)
+                self._emit(nf.NFT_MSG_NEWSET, nf.NLM_F_CREATE | nf.NLM_F_EXCL, body, operation)
+            case DeleteSet(name):
+                body = string(nf.NFTA_SET_TABLE, TABLE) + string(nf.NFTA_SET_NAME, name)
+                self._emit(nf.NFT_MSG_DELSET, 0, body, operation)
+            case AddChain(chain):
+                body = _chain_body(chain)
+                self._emit(nf.NFT_MSG_NEWCHAIN, nf.NLM_F_CREATE | nf.NLM_F_EXCL, body, operation)
+            case FlushChain(name):
+                body = string(nf.NFTA_RULE_TABLE, TABLE) + string(nf.NFTA_RULE_CHAIN, name)
+                self._emit(nf.NFT_MSG_DELRULE, 0, body, operation)
+            case DeleteChain(name):
+                body = string(nf.NFTA_CHAIN_TABLE, TABLE) + string(nf.NFTA_CHAIN_NAME, name)
+                self._emit(nf.NFT_MSG_DELCHAIN, 0, body, operation)
+            case AddRule(chain_name, rule):
+                body = _rule_body(chain_name, rule, self._family)
+                self._emit(nf.NFT_MSG_NEWRULE, nf.NLM_F_CREATE | nf.NLM_F_APPEND, body, operation)
+            case AddElements():
+                self._emit_elements(
+                    nf.NFT_MSG_NEWSETELEM, nf.NLM_F_CREATE | nf.NLM_F_EXCL, operation
+                )
+            case DeleteElements():
+                self._emit_elements(nf.NFT_MSG_DELSETELEM, 0, operation)
+            case _:
+                assert_never(operation)
+
+    def _emit(
+        self,
+        kind: int,
+        flags: int,
+        body: bytes,
+        operation: Operation,
+        element_offsets: tuple[int, ...] = (),
+    ) -> None:
+        seq = len(self.done) + 1
+        data = messages.nft_message(kind, flags, seq, self._nfproto, body)
+        self.done.append(EncodedMessage(data, seq, operation, element_offsets))
+
+    def _emit_elements(
+        self, kind: int, flags: int, operation: AddElements | DeleteElements
+    ) -> None:
+        head = string(nf.NFTA_SET_ELEM_LIST_TABLE, TABLE)
+        head += string(nf.NFTA_SET_ELEM_LIST_SET, operation.set_name)
+        start = messages.HEADER_BYTES + len(head) + 4
+        for chunk, encoded in self._chunks(operation):
+            offsets, offset = [], start
+            for element in encoded:
+                offsets.append(offset)
+                offset += len(element)
+            body = head + attribute(nf.NFTA_SET_ELEM_LIST_ELEMENTS, b"".join(encoded))
+            part = type(operation)(operation.set_name, chunk)
+            self._emit(kind, flags, body, part, tuple(offsets))
+
+    def _chunks(
+        self, operation: AddElements | DeleteElements
+    ) -> Iterator[tuple[tuple[RawElement, ...], list[bytes]]]:
+        """Elements in portions that fit one attribute, with their encoding."""
+        adding = isinstance(operation, AddElements)
+        elements = operation.elements
+        encoded: list[bytes] = []
+        size = begin = 0
+        for index, element in enumerate(elements):
+            data = encode_element(element, adding=adding)
+            full = size + len(data) > attributes.MAX_PAYLOAD
+            if encoded and (full or len(encoded) == self._limit):
+                yield elements[begin:index], encoded
+                encoded, size, begin = [], 0, index
+            encoded.append(data)
+            size += len(data)
+        if encoded:
+            yield elements[begin:], encoded
+
+
+# -- elements ------------------------------------------------------------------------------------
+
+
+def encode_element(element: RawElement, *, adding: bool) -> bytes:
+    """One LIST_ELEM attribute; keys and endpoint data are multiples of four bytes long."""
+    key, data, _ = element
+    size = len(key)
+    if not adding or data is None:
+        return _KEY_ONLY.pack(size + 12, 1, size + 8, 1, size + 4, 1) + key
+    if isinstance(data, bytes):
+        # The hot path of a first load: a hundred thousand of these.
+        width = len(data)
+        return (
+            _KEY_ONLY.pack(size + width + 20, 1, size + 8, 1, size + 4, 1)
+            + key
+            + _DATA.pack(width + 8, 2, width + 4, 1)
+            + data
+        )
+    body = attribute(nf.NFTA_SET_ELEM_KEY, attribute(nf.NFTA_DATA_VALUE, key))
+    verdict = expressions.verdict(nf.NFT_GOTO, data.chain)
+    body += attribute(nf.NFTA_SET_ELEM_DATA, verdict)
+    if data.comment:
+        body += attribute(nf.NFTA_SET_ELEM_USERDATA, encode_comment(COMMENT, data.comment))
+    return attribute(nf.NFTA_LIST_ELEM, body)
+
+
+_KEY_ONLY = struct.Struct("=HHHHHH")
+"""Headers of LIST_ELEM, SET_ELEM_KEY and DATA_VALUE."""
+_DATA = struct.Struct("=HHHH")
+"""Headers of SET_ELEM_DATA and DATA_VALUE."""
+
+
+# -- chains and rules ----------------------------------------------------------------------------
+
+
+def _chain_body(chain: Chain) -> bytes:
+    parts = [string(nf.NFTA_CHAIN_TABLE, TABLE), string(nf.NFTA_CHAIN_NAME, chain.name)]
+    if chain.hook:
+        hook = u32(nf.NFTA_HOOK_HOOKNUM, chain.hook.number)
+        hook += u32(nf.NFTA_HOOK_PRIORITY, chain.hook.priority)
+        parts.append(attribute(nf.NFTA_CHAIN_HOOK, hook))
+        parts.append(u32(nf.NFTA_CHAIN_POLICY, nf.NF_ACCEPT))
+        parts.append(string(nf.NFTA_CHAIN_TYPE, chain.hook.type))
+    if chain.comment:
+        parts.append(attribute(nf.NFTA_CHAIN_USERDATA, encode_comment(COMMENT, chain.comment)))
+    return b"".join(parts)
+
+
+def _rule_body(chain: str, rule: Rule, family: Family) -> bytes:
+    body = string(nf.NFTA_RULE_TABLE, TABLE) + string(nf.NFTA_RULE_CHAIN, chain)
+    body += attribute(nf.NFTA_RULE_EXPRESSIONS, rule_expressions(rule, family))
+    if rule.comment:
+        body += attribute(nf.NFTA_RULE_USERDATA, encode_comment(COMMENT, rule.comment))
+    return body

@@ -1,0 +1,52 @@
+"""Keys and data of elements as bytes.
+
+Every part of a key occupies whole 32-bit registers, zero-padded behind; addresses, protocol and
+port are in network order, the slot in native order like the numgen that is compared with it:
+
+    frontend by address   addr(4|16)  proto(1)+3  port(2)+2
+    NodePort                          proto(1)+3  port(2)+2
+    endpoint map          frontend or NodePort, slot(4)       : addr(4|16) port(2)+2
+    hairpin               addr(4|16)  addr(4|16)  proto(1)+3  port(2)+2
+"""
+
+from __future__ import annotations
+
+import struct
+
+from nodeproxy.backends.nftables.objects import Field, SetSpec
+from nodeproxy.model.addresses import Family
+from nodeproxy.netlink import expressions
+
+SLOT_BYTES = 4
+"""Length of the slot at the end of an endpoint map's key."""
+
+
+def address_key(addr: bytes, protocol: int, port: int) -> bytes:
+    """Key of a frontend that is reached by an address."""
+    return addr + struct.pack(">B3xH2x", protocol, port)
+
+
+def nodeport_key(protocol: int, port: int) -> bytes:
+    """Key of a NodePort."""
+    return struct.pack(">B3xH2x", protocol, port)
+
+
+def hairpin_key(addr: bytes, protocol: int, port: int) -> bytes:
+    """Key of a connection of an endpoint to itself."""
+    return addr + address_key(addr, protocol, port)
+
+
+def target_data(addr: bytes, port: int) -> bytes:
+    """Data of an endpoint map."""
+    return addr + struct.pack(">H2x", port)
+
+
+def slot_bytes(slot: int) -> bytes:
+    """The slot as the last part of a key of an endpoint map."""
+    return expressions.host_u32(slot)
+
+
+def key_bytes(spec: SetSpec, family: Family) -> int:
+    """Length of a key without the slot."""
+    sizes = {Field.SOURCE: family.addr_bytes, Field.DESTINATION: family.addr_bytes}
+    return sum(sizes.get(field, 4) for field in spec.fields)

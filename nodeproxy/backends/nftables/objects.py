@@ -1,0 +1,330 @@
+"""What our nftables tables are made of, as values: sets, chains, rules, elements.
+
+The same values are encoded for the kernel (`encode`), printed as nft text (`text`) and compared
+with what was read back (`readback`): nothing exists in one form only.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+import msgspec
+
+from nodeproxy.model.addresses import Cidr, Family
+from nodeproxy.plan.types import PlanKey
+
+TABLE = "nodeproxy"
+"""The name of our table, one in each family; nothing of ours lives anywhere else."""
+
+
+class Field(enum.StrEnum):
+    """A part of a packet that keys are made of."""
+
+    SOURCE = "saddr"
+    DESTINATION = "daddr"
+    PROTOCOL = "l4proto"
+    PORT = "dport"
+    """Destination port of TCP, UDP or SCTP."""
+
+
+# -- statements ----------------------------------------------------------------------------------
+
+
+class MatchAddress(msgspec.Struct, frozen=True, tag=True):
+    """Source or destination address is (not) inside a network."""
+
+    field: Field
+    cidr: Cidr
+    negate: bool = False
+
+
+class MatchInterface(msgspec.Struct, frozen=True, tag=True):
+    """The input interface is (not) this one, or (not) one whose name starts so."""
+
+    name: str
+    is_prefix: bool = False
+    negate: bool = False
+
+
+class MatchLocal(msgspec.Struct, frozen=True, tag=True):
+    """Source or destination is an address of the node, asked of the routing table."""
+
+    field: Field
+
+
+class MatchNewConnection(msgspec.Struct, frozen=True, tag=True):
+    """ct state new."""
+
+
+class MatchTranslated(msgspec.Struct, frozen=True, tag=True):
+    """The connection's destination was translated (ct status dnat)."""
+
+
+class MatchMark(msgspec.Struct, frozen=True, tag=True):
+    """The packet carries this bit in its mark."""
+
+    bit: int
+
+
+class MatchTcp(msgspec.Struct, frozen=True, tag=True):
+    """The packet is TCP."""
+
+
+class InSet(msgspec.Struct, frozen=True, tag=True):
+    """The fields together are an element of the set."""
+
+    fields: tuple[Field, ...]
+    set_name: str
+
+
+class SetMark(msgspec.Struct, frozen=True, tag=True):
+    """Add this bit to the packet's mark."""
+
+    bit: int
+
+
+class ClearMark(msgspec.Struct, frozen=True, tag=True):
+    """Remove this bit, which is known to be set, from the packet's mark."""
+
+    bit: int
+
+
+class VerdictMap(msgspec.Struct, frozen=True, tag=True):
+    """Do what the map says for the fields; go on if it says nothing."""
+
+    fields: tuple[Field, ...]
+    map_name: str
+
+
+class DnatToSlot(msgspec.Struct, frozen=True, tag=True):
+    """Translate to the endpoint in a random slot below `slots` of the map."""
+
+    fields: tuple[Field, ...]
+    slots: int
+    map_name: str
+
+
+class Masquerade(msgspec.Struct, frozen=True, tag=True):
+    """Source translation to the outgoing address, port fully random."""
+
+
+class Reject(msgspec.Struct, frozen=True, tag=True):
+    """Refuse with ICMP port unreachable."""
+
+
+class Reset(msgspec.Struct, frozen=True, tag=True):
+    """Refuse a TCP connection with a reset."""
+
+
+class Drop(msgspec.Struct, frozen=True, tag=True):
+    """Discard silently."""
+
+
+class Jump(msgspec.Struct, frozen=True, tag=True):
+    """Run a chain and come back."""
+
+    chain: str
+
+
+class Goto(msgspec.Struct, frozen=True, tag=True):
+    """Run a chain and do not come back here."""
+
+    chain: str
+
+
+Statement = (
+    MatchAddress
+    | MatchInterface
+    | MatchLocal
+    | MatchNewConnection
+    | MatchTranslated
+    | MatchMark
+    | MatchTcp
+    | InSet
+    | SetMark
+    | ClearMark
+    | VerdictMap
+    | DnatToSlot
+    | Masquerade
+    | Reject
+    | Reset
+    | Drop
+    | Jump
+    | Goto
+)
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """Statements in order; the first one that does not match ends the rule."""
+
+    statements: tuple[Statement, ...]
+    comment: str = ""
+
+
+# -- chains and sets -----------------------------------------------------------------------------
+
+
+class Hook(msgspec.Struct, frozen=True):
+    """Where a base chain hangs in the packet's path."""
+
+    type: str
+    """`nat` or `filter`."""
+    number: int
+    """NF_INET_*."""
+    priority: int
+    text: str
+    """As nft spells it: `hook prerouting priority dstnat`."""
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """A chain with its rules; without a hook it is only reached from others."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    hook: Hook | None = None
+    comment: str = ""
+
+
+class ValueKind(enum.Enum):
+    """What the elements of a set hold beside their key."""
+
+    NOTHING = "set"
+    VERDICT = "verdict map"
+    ENDPOINT = "endpoint map"
+    """Keys end in a slot number; the data is an address and a port."""
+
+
+class SetSpec(msgspec.Struct, frozen=True):
+    """A named set or map."""
+
+    name: str
+    fields: tuple[Field, ...]
+    """The key; endpoint maps append the slot."""
+    kind: ValueKind
+    comment: str
+
+
+class Skeleton(msgspec.Struct, frozen=True):
+    """What a table holds before any Service: depends on the settings only."""
+
+    family: Family
+    sets: tuple[SetSpec, ...]
+    chains: tuple[Chain, ...]
+
+
+# -- elements ------------------------------------------------------------------------------------
+
+
+class Verdict(NamedTuple):
+    """Data of a verdict map: go to a chain; the comment names the Service for readers."""
+
+    chain: str
+    comment: str
+
+
+class Slots(tuple[bytes | None, ...]):
+    """Data of an endpoint map for one frontend: the endpoint in each slot.
+
+    None is a hole, which only a foreign hand can have made.
+    """
+
+    __slots__ = ()
+
+
+ElementValue = Verdict | Slots | None
+"""None for the elements of plain sets."""
+
+
+class ElementId(NamedTuple):
+    """One element, or one frontend's whole vector of an endpoint map."""
+
+    set_name: str
+    key: bytes
+
+
+# -- operations ----------------------------------------------------------------------------------
+
+
+class AddTable(msgspec.Struct, frozen=True, tag=True):
+    """Create our table if it is missing."""
+
+    comment: str
+
+
+class DeleteTable(msgspec.Struct, frozen=True, tag=True):
+    """Delete our table with all it holds."""
+
+
+class AddSet(msgspec.Struct, frozen=True, tag=True):
+    """Create a set or map."""
+
+    spec: SetSpec
+
+
+class DeleteSet(msgspec.Struct, frozen=True, tag=True):
+    """Delete a set or map."""
+
+    name: str
+
+
+class AddChain(msgspec.Struct, frozen=True, tag=True):
+    """Create a chain, without its rules."""
+
+    chain: Chain
+
+
+class FlushChain(msgspec.Struct, frozen=True, tag=True):
+    """Delete the rules of a chain."""
+
+    name: str
+
+
+class DeleteChain(msgspec.Struct, frozen=True, tag=True):
+    """Delete an empty chain that nothing refers to."""
+
+    name: str
+
+
+class AddRule(msgspec.Struct, frozen=True, tag=True):
+    """Append a rule to a chain."""
+
+    chain: str
+    rule: Rule
+
+
+class RawElement(NamedTuple):
+    """An element as the kernel has it: vectors are already taken apart."""
+
+    key: bytes
+    data: Verdict | bytes | None
+    owner: PlanKey | None
+    """The service port it serves, to name the guilty one if the kernel refuses."""
+
+
+class AddElements(msgspec.Struct, frozen=True, tag=True):
+    """Add elements to one set."""
+
+    set_name: str
+    elements: tuple[RawElement, ...]
+
+
+class DeleteElements(msgspec.Struct, frozen=True, tag=True):
+    """Remove elements, by key, from one set."""
+
+    set_name: str
+    elements: tuple[RawElement, ...]
+
+
+Operation = (
+    AddTable
+    | DeleteTable
+    | AddSet
+    | DeleteSet
+    | AddChain
+    | FlushChain
+    | DeleteChain
+    | AddRule
+    | AddElements
+    | DeleteElements
+)

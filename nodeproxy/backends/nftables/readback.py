@@ -1,0 +1,212 @@
+"""What the kernel holds for one family, read back into the same values we would write.
+
+Chains are compared as the bytes of their rules; sets by their declaration. Whatever is not
+exactly ours comes back as None and is mended or pruned by the next commit; a set with our name
+but another layout, or a base chain on another hook, makes the table unusable: it is deleted and
+built anew in one transaction.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+
+import msgspec
+
+from nodeproxy.backends.nftables import skeleton as layout
+from nodeproxy.backends.nftables.encode_rules import NFPROTO, rule_expressions
+from nodeproxy.backends.nftables.encode_sets import set_key_length, set_key_type
+from nodeproxy.backends.nftables.keys import SLOT_BYTES
+from nodeproxy.backends.nftables.mirror import Content
+from nodeproxy.backends.nftables.objects import (
+    TABLE,
+    Chain,
+    ElementValue,
+    Hook,
+    SetSpec,
+    Skeleton,
+    Slots,
+    ValueKind,
+    Verdict,
+)
+from nodeproxy.backends.nftables.userdata import COMMENT, parse_comment
+from nodeproxy.model.addresses import Family
+from nodeproxy.netlink import attributes
+from nodeproxy.netlink import nf_tables as nf
+from nodeproxy.netlink.attributes import parse_string, parse_u32, string
+from nodeproxy.netlink.channel import Channel
+from nodeproxy.plan.types import FamilySettings
+
+
+def read_back(
+    channel: Channel, family: Family, skeleton: Skeleton, settings: FamilySettings
+) -> Content:
+    """Read our table of one family.
+
+    Raises:
+        NetlinkError: a dump failed.
+    """
+    return _Reader(channel, family, skeleton, settings).read()
+
+
+_MAX_SLOTS = 1 << 17
+"""More endpoints than a Service can have; a higher slot was not written by us."""
+
+
+class _RuleAsRead(msgspec.Struct, frozen=True):
+    expressions: bytes
+    comment: str
+
+
+class _Reader:
+    def __init__(
+        self, channel: Channel, family: Family, skeleton: Skeleton, settings: FamilySettings
+    ) -> None:
+        self._channel = channel
+        self._family = family
+        self._nfproto = NFPROTO[family]
+        self._settings = settings
+        self._fixed_chains = {chain.name: chain for chain in skeleton.chains}
+        self._content = Content()
+
+    def read(self) -> Content:
+        content = self._content
+        content.exists = any(
+            parse_string(found.get(nf.NFTA_TABLE_NAME, b"")) == TABLE
+            for found in self._dump(nf.NFT_MSG_GETTABLE)
+        )
+        if not content.exists:
+            return content
+        self._read_sets()
+        self._read_chains()
+        for name, spec in content.sets.items():
+            if spec is not None and not content.unusable:
+                content.elements[name] = self._read_elements(spec)
+        return content
+
+    def _dump(self, kind: int, body: bytes = b"") -> list[dict[int, bytes]]:
+        received = self._channel.dump(kind, self._nfproto, body)
+        return [
+            attributes.parse(message.body)
+            for message in received
+            if message.family == self._nfproto
+        ]
+
+    # -- sets ------------------------------------------------------------------------------------
+
+    def _read_sets(self) -> None:
+        for found in self._dump(nf.NFT_MSG_GETSET, string(nf.NFTA_SET_TABLE, TABLE)):
+            if parse_string(found[nf.NFTA_SET_TABLE]) != TABLE:
+                continue
+            name = parse_string(found[nf.NFTA_SET_NAME])
+            spec = layout.SETS_BY_NAME.get(name)
+            if spec is not None and not self._is_declared_as(spec, found):
+                self._content.unusable = f"set {name} has another layout than this version writes"
+            self._content.sets[name] = spec
+
+    def _is_declared_as(self, spec: SetSpec, found: dict[int, bytes]) -> bool:
+        is_map = spec.kind is not ValueKind.NOTHING
+        flags = parse_u32(found.get(nf.NFTA_SET_FLAGS, bytes(4)))
+        data_type = parse_u32(found.get(nf.NFTA_SET_DATA_TYPE, bytes(4)))
+        return (
+            flags == (nf.NFT_SET_MAP if is_map else 0)
+            and parse_u32(found[nf.NFTA_SET_KEY_LEN]) == set_key_length(spec, self._family)
+            and parse_u32(found[nf.NFTA_SET_KEY_TYPE]) == set_key_type(spec, self._family)
+            and (data_type == nf.NFT_DATA_VERDICT) == (spec.kind is ValueKind.VERDICT)
+        )
+
+    # -- chains ----------------------------------------------------------------------------------
+
+    def _read_chains(self) -> None:
+        rules = self._read_rules()
+        for found in self._dump(nf.NFT_MSG_GETCHAIN):
+            if parse_string(found[nf.NFTA_CHAIN_TABLE]) != TABLE:
+                continue
+            name = parse_string(found[nf.NFTA_CHAIN_NAME])
+            expected = self._expected_chain(name)
+            if expected is not None and not _hangs_at(found, expected.hook):
+                self._content.unusable = f"chain {name} hangs at another hook"
+            is_ours = expected is not None and self._has_rules(expected, rules[name])
+            self._content.chains[name] = expected if is_ours else None
+
+    def _expected_chain(self, name: str) -> Chain | None:
+        if name in self._fixed_chains:
+            return self._fixed_chains[name]
+        if layout.is_slot_chain(name):
+            try:
+                return layout.slot_chain(name, self._settings)
+            except ValueError:
+                return None
+        return None
+
+    def _has_rules(self, expected: Chain, rules: list[_RuleAsRead]) -> bool:
+        wanted = [
+            _RuleAsRead(rule_expressions(rule, self._family), rule.comment)
+            for rule in expected.rules
+        ]
+        return wanted == rules
+
+    def _read_rules(self) -> defaultdict[str, list[_RuleAsRead]]:
+        rules: defaultdict[str, list[_RuleAsRead]] = defaultdict(list)
+        for found in self._dump(nf.NFT_MSG_GETRULE, string(nf.NFTA_RULE_TABLE, TABLE)):
+            if parse_string(found[nf.NFTA_RULE_TABLE]) != TABLE:
+                continue
+            comment = parse_comment(found.get(nf.NFTA_RULE_USERDATA, b""), COMMENT)
+            rule = _RuleAsRead(found.get(nf.NFTA_RULE_EXPRESSIONS, b""), comment)
+            rules[parse_string(found[nf.NFTA_RULE_CHAIN])].append(rule)
+        return rules
+
+    # -- elements --------------------------------------------------------------------------------
+
+    def _read_elements(self, spec: SetSpec) -> dict[bytes, ElementValue]:
+        body = string(nf.NFTA_SET_ELEM_LIST_TABLE, TABLE)
+        body += string(nf.NFTA_SET_ELEM_LIST_SET, spec.name)
+        raw: dict[bytes, dict[int, bytes]] = {}
+        for message in self._channel.dump(nf.NFT_MSG_GETSETELEM, self._nfproto, body):
+            found = attributes.parse(message.body)
+            for _, element in attributes.iterate(found.get(nf.NFTA_SET_ELEM_LIST_ELEMENTS, b"")):
+                parts = attributes.parse(element)
+                key = attributes.parse(parts[nf.NFTA_SET_ELEM_KEY])[nf.NFTA_DATA_VALUE]
+                raw[key] = parts
+        match spec.kind:
+            case ValueKind.NOTHING:
+                return dict.fromkeys(raw)
+            case ValueKind.VERDICT:
+                return {key: _verdict(parts) for key, parts in raw.items()}
+            case ValueKind.ENDPOINT:
+                return self._vectors(raw)
+
+    def _vectors(self, raw: dict[bytes, dict[int, bytes]]) -> dict[bytes, ElementValue]:
+        """Slots of an endpoint map, gathered by frontend."""
+        slots: defaultdict[bytes, dict[int, bytes]] = defaultdict(dict)
+        for key, parts in raw.items():
+            data = attributes.parse(parts.get(nf.NFTA_SET_ELEM_DATA, b""))
+            (slot,) = struct.unpack("=I", key[-SLOT_BYTES:])
+            if slot >= _MAX_SLOTS:
+                self._content.unusable = f"an endpoint map has an element in slot {slot}"
+                return {}
+            slots[key[:-SLOT_BYTES]][slot] = data.get(nf.NFTA_DATA_VALUE, b"")
+        return {key: _vector(found) for key, found in slots.items()}
+
+
+def _hangs_at(found: dict[int, bytes], hook: Hook | None) -> bool:
+    if hook is None:
+        return nf.NFTA_CHAIN_HOOK not in found
+    installed = attributes.parse(found.get(nf.NFTA_CHAIN_HOOK, b""))
+    number = parse_u32(installed.get(nf.NFTA_HOOK_HOOKNUM, b"\xff\xff\xff\xff"))
+    priority = struct.unpack(">i", installed.get(nf.NFTA_HOOK_PRIORITY, bytes(4)))[0]
+    kind = parse_string(found.get(nf.NFTA_CHAIN_TYPE, b""))
+    return (number, priority, kind) == (hook.number, hook.priority, hook.type)
+
+
+def _verdict(parts: dict[int, bytes]) -> Verdict:
+    data = attributes.parse(parts.get(nf.NFTA_SET_ELEM_DATA, b""))
+    verdict = attributes.parse(data.get(nf.NFTA_DATA_VERDICT, b""))
+    # A verdict we never write (drop, jump) has an empty chain here and is replaced.
+    is_goto = parse_u32(verdict.get(nf.NFTA_VERDICT_CODE, b"")) == nf.NFT_GOTO & 0xFFFFFFFF
+    chain = parse_string(verdict.get(nf.NFTA_VERDICT_CHAIN, b"")) if is_goto else ""
+    return Verdict(chain, parse_comment(parts.get(nf.NFTA_SET_ELEM_USERDATA, b""), COMMENT))
+
+
+def _vector(found: dict[int, bytes]) -> Slots:
+    return Slots([found.get(slot) for slot in range(max(found) + 1)])

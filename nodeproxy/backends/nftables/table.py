@@ -1,0 +1,331 @@
+"""One family's table: what is desired, what the mirror knows, and the way from one to the other.
+
+    stage():   plans replaced, their keys remembered as dirty with the plan they had before
+    commit():  stale mirror? read back, and everything is dirty
+               portions of dirty plans -> Differ -> one transaction each -> mirror
+               the last transaction also takes out what nobody wants any more
+
+A portion holds whole service ports, so a Service is never half programmed; only a first load or
+a repair is large enough to need more than one. A refused transaction changes nothing: if the
+mirror was in doubt the kernel is read back and the same difference computed again; if it was
+fresh, the service ports the kernel named are quarantined and the rest goes in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections import Counter
+
+from nodeproxy.backends.nftables.diff import Differ, Difference, slot_chains_of
+from nodeproxy.backends.nftables.encode import EncodedMessage, encode_batch
+from nodeproxy.backends.nftables.lowering import Wanted, lower
+from nodeproxy.backends.nftables.mirror import Mirror
+from nodeproxy.backends.nftables.objects import ElementId
+from nodeproxy.backends.nftables.readback import read_back
+from nodeproxy.backends.nftables.skeleton import build_skeleton
+from nodeproxy.errors import BackendError, NetlinkError
+from nodeproxy.model.addresses import Family
+from nodeproxy.netlink import messages
+from nodeproxy.netlink.channel import Channel
+from nodeproxy.netlink.messages import KernelError
+from nodeproxy.plan.types import FamilySettings, PlanKey, ServicePortPlan
+
+_log = logging.getLogger("nodeproxy.nftables")
+
+PORTION_ELEMENTS = 20_000
+"""Elements after which a portion is closed: about 70 ms of kernel time and 10 MB of memory."""
+_THREAD_BYTES = 200_000
+"""Batches above this are sent from a thread, so that the event loop goes on answering."""
+_COMMIT_ATTEMPTS = 3
+
+
+class Totals:
+    """What one commit of one table did."""
+
+    # Mutable state: counted up during the commit.
+    def __init__(self) -> None:
+        self.operations = 0
+        self.read_backs = 0
+
+
+class FamilyTable:
+    """See the module's text. One instance per family; only the backend calls it."""
+
+    # Mutable state: everything below, changed by stage() and commit() only.
+    def __init__(self, channel: Channel, settings: FamilySettings) -> None:
+        self._channel = channel
+        self.settings = settings
+        self._family: Family = settings.family
+        self._skeleton = build_skeleton(settings)
+        self.mirror = Mirror()
+        self.plans: dict[PlanKey, ServicePortPlan] = {}
+        self.quarantined: dict[PlanKey, str] = {}
+        self._shared_uses: Counter[ElementId] = Counter()
+        self._dirty: dict[PlanKey, ServicePortPlan | None] = {}
+        self._dirty_shared: set[ElementId] = set()
+        self._leftovers: set[ElementId] = set()
+        self._needs_skeleton = True
+        self._prunes_chains: set[str] | None = None
+        """During a full commit: the slot chains that were needed so far."""
+
+    # -- stage -----------------------------------------------------------------------------------
+
+    def set_settings(self, settings: FamilySettings) -> None:
+        """Settings changed: the fixed chains and the slot chains are compared again."""
+        if settings != self.settings:
+            self.settings = settings
+            self._skeleton = build_skeleton(settings)
+        self._needs_skeleton = True
+
+    def put(self, key: PlanKey, plan: ServicePortPlan) -> None:
+        """This service port shall be programmed so."""
+        self._replace(key, plan)
+        self.plans[key] = plan
+
+    def remove(self, key: PlanKey) -> None:
+        """This service port shall not be programmed."""
+        self._replace(key, None)
+        self.plans.pop(key, None)
+
+    def _replace(self, key: PlanKey, plan: ServicePortPlan | None) -> None:
+        former = self.plans.get(key)
+        self._dirty.setdefault(key, former)
+        self.quarantined.pop(key, None)
+        for sign, side in ((-1, former), (1, plan)):
+            if side is not None:
+                self._count_shared(side, sign)
+
+    def _count_shared(self, plan: ServicePortPlan, sign: int) -> None:
+        for element in lower(plan).shared:
+            self._shared_uses[element] += sign
+            if not self._shared_uses[element]:
+                del self._shared_uses[element]
+            self._dirty_shared.add(element)
+
+    # -- commit ----------------------------------------------------------------------------------
+
+    @property
+    def has_work(self) -> bool:
+        """True if a commit would look at anything."""
+        return bool(
+            self.mirror.is_stale
+            or self._dirty
+            or self._dirty_shared
+            or self._leftovers
+            or self._needs_skeleton
+        )
+
+    async def commit(self, totals: Totals) -> None:
+        """Bring the kernel to what is desired.
+
+        Raises:
+            BackendError: what was not confirmed stays dirty, the mirror is stale; call again.
+        """
+        for attempt in range(1, _COMMIT_ATTEMPTS + 1):
+            fresh = self.mirror.is_stale
+            if fresh:
+                await self._read_back(totals)
+            try:
+                if await self._commit_portions(totals, may_quarantine=fresh):
+                    return
+            except BackendError:
+                self.mirror.mark_stale("a batch failed")
+                raise
+            if attempt == _COMMIT_ATTEMPTS:
+                break
+        raise NetlinkError(
+            f"table {self._family}", errno.EBUSY, "refused after every read-back; trying again"
+        )
+
+    async def _read_back(self, totals: Totals) -> None:
+        """Learn what the kernel holds and compare everything with it."""
+        totals.read_backs += 1
+        content = await asyncio.to_thread(
+            read_back, self._channel, self._family, self._skeleton, self.settings
+        )
+        if content.unusable:
+            _log.warning(
+                "table rebuilt family=%s reason=%r; rules are replaced in one step",
+                self._family,
+                content.unusable,
+            )
+        self.mirror.replace(content)
+        self._needs_skeleton = True
+        self._prunes_chains = set()
+        self._dirty = {key: self._dirty.get(key) for key in sorted(self.plans, key=_commit_order)}
+        found = {ElementId(name, key) for name, keys in content.elements.items() for key in keys}
+        self._leftovers = found - self._shared_uses.keys()
+        self._dirty_shared = set(self._shared_uses)
+
+    async def _commit_portions(self, totals: Totals, *, may_quarantine: bool) -> bool:
+        """Commit all that is dirty; False if the mirror turned out to be wrong."""
+        while True:
+            portion, wanted = self._next_portion()
+            is_last = len(portion) == len(self._dirty)
+            difference, prunes = self._difference(wanted, is_last=is_last)
+            if difference.operations:
+                errors, encoded = await self._send(difference)
+                if errors:
+                    if may_quarantine and self._quarantine(errors, encoded):
+                        continue
+                    self._report_doubt(errors, encoded)
+                    return False
+                totals.operations += _count(encoded)
+            self.mirror.accept(difference.change)
+            self._settle(portion, wanted, prunes, is_last=is_last)
+            if is_last:
+                return True
+            await asyncio.sleep(0)
+
+    def _next_portion(self) -> tuple[list[PlanKey], dict[PlanKey, Wanted]]:
+        """Dirty keys up to the size of one transaction, with what they want."""
+        unlimited = bool(self.mirror.content.unusable)
+        keys: list[PlanKey] = []
+        wanted: dict[PlanKey, Wanted] = {}
+        weight = 0
+        for key in self._dirty:
+            keys.append(key)
+            plan = self.plans.get(key)
+            if plan is None or key in self.quarantined:
+                continue
+            wanted[key] = lower(plan)
+            selection = plan.selection
+            weight += len(plan.frontends) * (len(selection.cluster) + len(selection.local) + 1)
+            if weight > PORTION_ELEMENTS and not unlimited:
+                break
+        return keys, wanted
+
+    def _difference(
+        self, wanted: dict[PlanKey, Wanted], *, is_last: bool
+    ) -> tuple[Difference, set[str]]:
+        """One transaction, and the slot chains it needs."""
+        differ = Differ(self.mirror.content, self.settings)
+        if self._needs_skeleton or self.mirror.content.unusable:
+            differ.table(self._skeleton)
+        needed: set[str] = set()
+        for key, elements in wanted.items():
+            for element, value in elements.own.items():
+                differ.element(element, value, key)
+            if self._prunes_chains is not None:
+                needed |= slot_chains_of(elements.own)
+        if is_last:
+            self._finish_removals(differ, wanted, needed)
+        return differ.finish(), needed
+
+    def _finish_removals(
+        self, differ: Differ, wanted: dict[PlanKey, Wanted], needed: set[str]
+    ) -> None:
+        """Shared elements that come or go, and everything nobody wants any more."""
+        for element in self._dirty_shared:
+            if element in self._shared_uses:
+                differ.element(element, None, None)
+            else:
+                differ.remove((element,))
+        gone = self._leftovers | self._former_elements(self._dirty)
+        for elements in wanted.values():
+            gone.difference_update(elements.own)
+        differ.remove(gone)
+        if self._prunes_chains is not None:
+            differ.prune(self._skeleton, self._prunes_chains | needed)
+
+    def _former_elements(self, keys: dict[PlanKey, ServicePortPlan | None]) -> set[ElementId]:
+        """What the former plans of these keys had installed, except those in quarantine."""
+        return {
+            element
+            for key, former in keys.items()
+            if former is not None and key not in self.quarantined
+            for element in lower(former).own
+        }
+
+    def _settle(
+        self,
+        portion: list[PlanKey],
+        wanted: dict[PlanKey, Wanted],
+        needed: set[str],
+        *,
+        is_last: bool,
+    ) -> None:
+        """Forget what has been done."""
+        self._needs_skeleton = False
+        if is_last:
+            self._dirty.clear()
+            self._dirty_shared.clear()
+            self._leftovers.clear()
+            self._prunes_chains = None
+            return
+        if self._prunes_chains is not None:
+            self._prunes_chains |= needed
+        self._leftovers |= self._former_elements({key: self._dirty[key] for key in portion})
+        for elements in wanted.values():
+            self._leftovers.difference_update(elements.own)
+        for key in portion:
+            del self._dirty[key]
+
+    # -- kernel ----------------------------------------------------------------------------------
+
+    async def _send(self, difference: Difference) -> tuple[list[KernelError], list[EncodedMessage]]:
+        encoded = encode_batch(difference.operations, self._family)
+        errors = await self._transact(encoded)
+        if errors and not all(_guilty(error, encoded) for error in errors):
+            # The kernel did not say which element: one element a message tells.
+            encoded = encode_batch(difference.operations, self._family, elements_per_message=1)
+            errors = await self._transact(encoded)
+        return errors, encoded
+
+    async def _transact(self, encoded: list[EncodedMessage]) -> list[KernelError]:
+        last = len(encoded) + 1
+        batch = [messages.batch_begin(), *(m.data for m in encoded), messages.batch_end(last)]
+        if sum(map(len, batch)) < _THREAD_BYTES:
+            return self._channel.transact(batch, last)
+        return await asyncio.to_thread(self._channel.transact, batch, last)
+
+    def _quarantine(self, errors: list[KernelError], encoded: list[EncodedMessage]) -> bool:
+        """Set aside the service ports the kernel named; False if it named none."""
+        guilty = {key: error for error in errors for key in _guilty(error, encoded)}
+        for key, error in guilty.items():
+            reason = describe(error, encoded)
+            self.quarantined[key] = reason
+            _log.error("service port not programmed key=%s reason=%r", key, reason)
+        return bool(guilty)
+
+    def _report_doubt(self, errors: list[KernelError], encoded: list[EncodedMessage]) -> None:
+        text = describe(errors[0], encoded)
+        _log.warning("batch refused family=%s error=%r; reading the table back", self._family, text)
+        self.mirror.mark_stale(f"batch refused: {text}")
+
+
+def _commit_order(key: PlanKey) -> tuple[bool, PlanKey]:
+    """The API server's own Service and DNS first: everything else depends on them."""
+    port = key.port
+    comes_first = (port.namespace, port.name) == ("default", "kubernetes") or (
+        port.namespace == "kube-system" and "dns" in port.name
+    )
+    return (not comes_first, key)
+
+
+def _count(encoded: list[EncodedMessage]) -> int:
+    return sum(max(1, len(message.element_offsets)) for message in encoded)
+
+
+def _guilty(error: KernelError, encoded: list[EncodedMessage]) -> list[PlanKey]:
+    """The service port whose element the kernel refused, if it can be told."""
+    if not 1 <= error.seq <= len(encoded):
+        return []
+    element = encoded[error.seq - 1].element_at(error.offset)
+    return [element.owner] if element is not None and element.owner is not None else []
+
+
+def describe(error: KernelError, encoded: list[EncodedMessage]) -> str:
+    """An error with the operation it belongs to, for logs and status."""
+    subject = "batch"
+    if 1 <= error.seq <= len(encoded):
+        message = encoded[error.seq - 1]
+        name = type(message.operation).__name__
+        target = getattr(message.operation, "set_name", "") or getattr(
+            message.operation, "name", ""
+        )
+        element = message.element_at(error.offset)
+        subject = " ".join(filter(None, (name, target, str(element.owner) if element else "")))
+    return str(NetlinkError(subject, error.errno, error.text))
