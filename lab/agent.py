@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,9 @@ from lab.namespace import Namespace
 from lab.topology import CLUSTER_CIDRS, NODE_ADDRESSES, NODE_NAME
 
 STOP_TIMEOUT_SECONDS = 10.0
+HEALTH_ADDRESS = ("127.0.0.1", 10256)
+"""Where the agent tells its health, inside the node."""
+HEALTH_TIMEOUT_SECONDS = 2.0
 _LOG_TAIL_LINES = 40
 
 
@@ -41,7 +45,7 @@ def node_arguments() -> list[str]:
         f"--hostname-override={NODE_NAME}",
         f"--cluster-cidr={','.join(CLUSTER_CIDRS)}",
         f"--nodeport-addresses={first_pair}",
-        "--healthz-bind-address=127.0.0.1:10256",
+        "--healthz-bind-address={}:{}".format(*HEALTH_ADDRESS),
         "--metrics-bind-address=127.0.0.1:10249",
     ]
 
@@ -87,6 +91,19 @@ class AgentProcess:
     def kill(self) -> None:
         """End it with SIGKILL, in whatever it is doing."""
         self._end(signal.SIGKILL)
+
+    def is_ready(self) -> bool:
+        """Ask /readyz whether the rules of this process are in force."""
+        request = b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n"
+        with self._node.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+            sock.settimeout(HEALTH_TIMEOUT_SECONDS)
+            try:
+                sock.connect(HEALTH_ADDRESS)
+                sock.sendall(request)
+                status_line = sock.recv(4096).partition(b"\r\n")[0]
+            except OSError:
+                return False
+        return b" 200 " in status_line
 
     def command_output(self, *arguments: str) -> str:
         """Run another command of the agent, such as `cleanup`, on the node to its end."""

@@ -105,10 +105,14 @@ class Lab:
 
 
 @contextlib.contextmanager
-def private_node(pods: int = 4) -> Iterator[Lab]:
-    """Build the lab; it is gone when the block ends or this process does."""
+def private_node(pod_names: Sequence[str] = ("pod1", "pod2", "pod3", "pod4")) -> Iterator[Lab]:
+    """Build the lab; it is gone when the block ends or this process does.
+
+    Args:
+        pod_names: up to fifteen characters each; the first pod has the addresses ending in 11.
+    """
     node, client = Namespace("node"), Namespace("client")
-    members = [_pod(f"pod{i + 1}", _FIRST_POD_NUMBER + i) for i in range(pods)]
+    members = [_pod(name, number) for number, name in enumerate(pod_names, _FIRST_POD_NUMBER)]
     crowd = _pod("crowd", _CROWD_NUMBER)
     lab = Lab(node, client, members, crowd)
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from lab import nft
 from lab.traffic import Answer, Conversation, Stream, ask, ask_many, tally
 from lab.waiting import eventually
 from tests.live.site import PacketKind, Site, Web, address, first_answer
@@ -85,6 +86,19 @@ def test_stop_leaves_the_rules(site: Site, kind: PacketKind):
     assert code == 0
     assert seconds < 5
     assert set(counts) == {address(b, kind) for b in site.backends(2)}
+
+
+def test_restart_changes_nothing(site: Site):
+    """What is installed is adopted: no commit, not even one that writes the same again."""
+    site.published(site.backends(3))
+    site.agent.stop()
+    generation, listing = nft.generation(site.node), nft.list_ruleset(site.node)
+
+    site.agent.start()
+    eventually("the agent is ready", site.agent.is_ready)
+
+    assert nft.generation(site.node) == generation
+    assert nft.list_ruleset(site.node) == listing
 
 
 def test_changes_made_while_it_was_away_are_followed(site: Site, kind: PacketKind):
