@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +128,27 @@ def test_stream_records_every_outcome(lab: Lab):
         eventually("ten samples", lambda: len(stream.samples) >= 10)
 
     assert not stream.failures()
+
+
+KILLED_RUN = """
+import sys, time
+from lab.topology import private_node
+with private_node() as lab:
+    child = lab.node.spawn("sleep", "60", output=sys.stderr.buffer)
+    print(child.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_killed_run_leaves_no_process_and_so_no_namespace():
+    command = [sys.executable, "-c", KILLED_RUN]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as run:
+        assert run.stdout is not None
+        child = Path("/proc", run.stdout.readline().strip())
+        was_there = child.exists()
+
+        run.kill()
+
+    assert was_there
+    eventually("the process in the node is gone", lambda: not child.exists())
