@@ -42,6 +42,10 @@ class Backend(Protocol):
         Several stages before a commit add up.
         """
 
+    @property
+    def needs_commit(self) -> bool:
+        """True if a commit would do or check anything."""
+
     async def commit(self) -> CommitReport:
         """Bring the kernel to what is desired.
 

@@ -47,7 +47,7 @@ class AgentWork:
 
     async def cleanup(self) -> Sequence[str]:
         """See `Work.cleanup`."""
-        from nodeproxy.backends.nftables import cleanup
+        from nodeproxy.backends.nftables.cleanup import cleanup
 
         return await cleanup()
 

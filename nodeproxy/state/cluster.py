@@ -99,6 +99,12 @@ class ClusterState:
         changes.problems = tuple(new_problems)
         return changes
 
+    @property
+    def endpoint_count(self) -> int:
+        """How many addresses the sources report, ready or not, over all Services."""
+        sources = (groups for by_name in self._groups.values() for groups in by_name.values())
+        return sum(len(group.addresses) for groups in sources for group in groups)
+
     def endpoints(self, family: Family, key: ServicePortKey) -> tuple[Endpoint, ...]:
         """All endpoints of a service port in canonical order, usable or not."""
         sources = self._groups.get(key.service)

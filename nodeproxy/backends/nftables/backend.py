@@ -41,6 +41,11 @@ class NftablesBackend:
             if key.family in self._tables:
                 self._tables[key.family].put(key, plan)
 
+    @property
+    def needs_commit(self) -> bool:
+        """See `Backend.needs_commit`."""
+        return any(table.has_work for table in self._tables.values())
+
     async def commit(self) -> CommitReport:
         """See `Backend.commit`."""
         started = time.perf_counter()

@@ -60,7 +60,10 @@ class EncodedMessage(msgspec.Struct, frozen=True):
 
 
 def encode_batch(
-    operations: Iterable[Operation], family: Family, elements_per_message: int = 0
+    operations: Iterable[Operation],
+    family: Family,
+    elements_per_message: int = 0,
+    table: str = TABLE,
 ) -> list[EncodedMessage]:
     """Messages for all operations, numbered from 1; the caller frames them as a batch.
 
@@ -69,46 +72,48 @@ def encode_batch(
         family: the table's family.
         elements_per_message: 0 packs as many as fit; 1 lets the kernel's answer name the
             element even where it gives no offset.
+        table: the table's name; another one for dry runs.
     """
-    encoder = _Encoder(family, elements_per_message)
+    encoder = _Encoder(family, elements_per_message, table)
     for operation in operations:
         encoder.add(operation)
     return encoder.done
 
 
 class _Encoder:
-    def __init__(self, family: Family, elements_per_message: int) -> None:
+    def __init__(self, family: Family, elements_per_message: int, table: str) -> None:
         self._family = family
         self._nfproto = NFPROTO[family]
         self._limit = elements_per_message
+        self._table = table
         self.done: list[EncodedMessage] = []
 
     def add(self, operation: Operation) -> None:
         match operation:
             case AddTable(comment):
-                body = string(nf.NFTA_TABLE_NAME, TABLE) + u32(nf.NFTA_TABLE_FLAGS, 0)
+                body = string(nf.NFTA_TABLE_NAME, self._table) + u32(nf.NFTA_TABLE_FLAGS, 0)
                 body += attribute(nf.NFTA_TABLE_USERDATA, encode_comment(COMMENT, comment))
                 self._emit(nf.NFT_MSG_NEWTABLE, nf.NLM_F_CREATE, body, operation)
             case DeleteTable():
-                body = string(nf.NFTA_TABLE_NAME, TABLE)
+                body = string(nf.NFTA_TABLE_NAME, self._table)
                 self._emit(nf.NFT_MSG_DELTABLE, 0, body, operation)
             case AddSet(spec):
-                body = encode_set(spec, self._family, len(self.done) + 1)
+                body = encode_set(self._table, spec, self._family, len(self.done) + 1)
                 self._emit(nf.NFT_MSG_NEWSET, nf.NLM_F_CREATE | nf.NLM_F_EXCL, body, operation)
             case DeleteSet(name):
-                body = string(nf.NFTA_SET_TABLE, TABLE) + string(nf.NFTA_SET_NAME, name)
+                body = string(nf.NFTA_SET_TABLE, self._table) + string(nf.NFTA_SET_NAME, name)
                 self._emit(nf.NFT_MSG_DELSET, 0, body, operation)
             case AddChain(chain):
-                body = _chain_body(chain)
+                body = _chain_body(self._table, chain)
                 self._emit(nf.NFT_MSG_NEWCHAIN, nf.NLM_F_CREATE | nf.NLM_F_EXCL, body, operation)
             case FlushChain(name):
-                body = string(nf.NFTA_RULE_TABLE, TABLE) + string(nf.NFTA_RULE_CHAIN, name)
+                body = string(nf.NFTA_RULE_TABLE, self._table) + string(nf.NFTA_RULE_CHAIN, name)
                 self._emit(nf.NFT_MSG_DELRULE, 0, body, operation)
             case DeleteChain(name):
-                body = string(nf.NFTA_CHAIN_TABLE, TABLE) + string(nf.NFTA_CHAIN_NAME, name)
+                body = string(nf.NFTA_CHAIN_TABLE, self._table) + string(nf.NFTA_CHAIN_NAME, name)
                 self._emit(nf.NFT_MSG_DELCHAIN, 0, body, operation)
             case AddRule(chain_name, rule):
-                body = _rule_body(chain_name, rule, self._family)
+                body = _rule_body(self._table, chain_name, rule, self._family)
                 self._emit(nf.NFT_MSG_NEWRULE, nf.NLM_F_CREATE | nf.NLM_F_APPEND, body, operation)
             case AddElements():
                 self._emit_elements(
@@ -134,7 +139,7 @@ class _Encoder:
     def _emit_elements(
         self, kind: int, flags: int, operation: AddElements | DeleteElements
     ) -> None:
-        head = string(nf.NFTA_SET_ELEM_LIST_TABLE, TABLE)
+        head = string(nf.NFTA_SET_ELEM_LIST_TABLE, self._table)
         head += string(nf.NFTA_SET_ELEM_LIST_SET, operation.set_name)
         start = messages.HEADER_BYTES + len(head) + 4
         for chunk, encoded in self._chunks(operation):
@@ -201,8 +206,8 @@ _DATA = struct.Struct("=HHHH")
 # -- chains and rules ----------------------------------------------------------------------------
 
 
-def _chain_body(chain: Chain) -> bytes:
-    parts = [string(nf.NFTA_CHAIN_TABLE, TABLE), string(nf.NFTA_CHAIN_NAME, chain.name)]
+def _chain_body(table: str, chain: Chain) -> bytes:
+    parts = [string(nf.NFTA_CHAIN_TABLE, table), string(nf.NFTA_CHAIN_NAME, chain.name)]
     if chain.hook:
         hook = u32(nf.NFTA_HOOK_HOOKNUM, chain.hook.number)
         hook += u32(nf.NFTA_HOOK_PRIORITY, chain.hook.priority)
@@ -214,8 +219,8 @@ def _chain_body(chain: Chain) -> bytes:
     return b"".join(parts)
 
 
-def _rule_body(chain: str, rule: Rule, family: Family) -> bytes:
-    body = string(nf.NFTA_RULE_TABLE, TABLE) + string(nf.NFTA_RULE_CHAIN, chain)
+def _rule_body(table: str, chain: str, rule: Rule, family: Family) -> bytes:
+    body = string(nf.NFTA_RULE_TABLE, table) + string(nf.NFTA_RULE_CHAIN, chain)
     body += attribute(nf.NFTA_RULE_EXPRESSIONS, rule_expressions(rule, family))
     if rule.comment:
         body += attribute(nf.NFTA_RULE_USERDATA, encode_comment(COMMENT, rule.comment))

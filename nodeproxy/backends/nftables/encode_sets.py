@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from nodeproxy.backends.nftables.keys import SLOT_BYTES, key_bytes
-from nodeproxy.backends.nftables.objects import TABLE, Field, SetSpec, ValueKind
+from nodeproxy.backends.nftables.objects import Field, SetSpec, ValueKind
 from nodeproxy.backends.nftables.userdata import SET_COMMENT, encode_comment, udata, udata_u32
 from nodeproxy.model.addresses import Family
 from nodeproxy.netlink import nf_tables as nf
@@ -57,11 +57,11 @@ def _concatenated(types: list[int]) -> int:
     return packed
 
 
-def encode_set(spec: SetSpec, family: Family, set_id: int) -> bytes:
+def encode_set(table: str, spec: SetSpec, family: Family, set_id: int) -> bytes:
     """Attributes of NEWSET."""
     flags = 0 if spec.kind is ValueKind.NOTHING else nf.NFT_SET_MAP
     parts = [
-        string(nf.NFTA_SET_TABLE, TABLE),
+        string(nf.NFTA_SET_TABLE, table),
         string(nf.NFTA_SET_NAME, spec.name),
         u32(nf.NFTA_SET_FLAGS, flags),
         u32(nf.NFTA_SET_KEY_TYPE, set_key_type(spec, family)),

@@ -153,6 +153,7 @@ class FamilyTable:
             )
         self.mirror.replace(content)
         self._needs_skeleton = True
+        self.quarantined.clear()
         self._prunes_chains = set()
         self._dirty = {key: self._dirty.get(key) for key in sorted(self.plans, key=_commit_order)}
         found = {ElementId(name, key) for name, keys in content.elements.items() for key in keys}
@@ -226,6 +227,8 @@ class FamilyTable:
         gone = self._leftovers | self._former_elements(self._dirty)
         for elements in wanted.values():
             gone.difference_update(elements.own)
+        for key in self.quarantined:
+            gone.difference_update(lower(self.plans[key]).own)
         differ.remove(gone)
         if self._prunes_chains is not None:
             differ.prune(self._skeleton, self._prunes_chains | needed)

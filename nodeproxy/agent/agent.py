@@ -1,0 +1,135 @@
+"""The long-running agent: its parts, in one TaskGroup, until a signal ends it.
+
+    source ----> inbox ----> sync loop ----> backend ----> kernel
+                   ^                                          |
+                   +------------- foreign changes <-----------+
+    health server, metrics server <---- observer of the sync loop
+
+Ending never touches the rules: traffic goes on, and the next start adopts what it finds (DP-92).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+
+from nodeproxy import __version__
+from nodeproxy.agent.inbox import Inbox
+from nodeproxy.agent.observer import AgentObserver
+from nodeproxy.agent.sources import open_source
+from nodeproxy.agent.sync import SyncLoop
+from nodeproxy.backends.nftables.backend import NftablesBackend
+from nodeproxy.backends.nftables.foreign import ForeignChangeWatcher
+from nodeproxy.backends.nftables.probe import probe, usable_families
+from nodeproxy.config.schema import Config
+from nodeproxy.errors import NodeproxyError
+from nodeproxy.netlink.channel import NetfilterSocket
+from nodeproxy.plan.planner import Planner
+from nodeproxy.plan.settings import plan_options_from
+from nodeproxy.server.health import HealthState
+from nodeproxy.server.metrics import AgentMetrics
+from nodeproxy.state.cluster import ClusterState
+
+_log = logging.getLogger("nodeproxy.agent")
+
+
+_SERVERS_WAIT_SECONDS = 1.0
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One concurrent activity of the agent."""
+
+    name: str
+    work: Coroutine[Any, Any, None]
+
+
+async def run_agent(config: Config) -> None:
+    """Be the agent until SIGTERM or SIGINT.
+
+    Raises:
+        NodeproxyError: it cannot work as configured, or not on this machine.
+    """
+    # Until the first sync nearly everything that is allocated stays; collecting finds nothing.
+    gc.disable()
+    with NetfilterSocket() as channel:
+        families = usable_families()
+        for family in families:
+            probe(channel, family)
+        parts = _parts(config, channel)
+        _log.info(
+            "agent started version=%s node=%s mode=%s families=%s",
+            __version__,
+            config.node_name,
+            config.proxy_mode,
+            ",".join(families),
+        )
+        await _run_until_signal(parts)
+    _log.info("agent stopped; the rules stay in place")
+
+
+def _parts(config: Config, channel: NetfilterSocket) -> list[Part]:
+    """Everything the agent consists of, wired together."""
+    families = usable_families()
+    source = open_source(config)
+    inbox = Inbox()
+    state = ClusterState(config.node_name)
+    planner = Planner(state, plan_options_from(config))
+    backend = NftablesBackend(channel, families)
+    health = HealthState(is_node_required=not config.manifests)
+    metrics = AgentMetrics(config.feature_gates, source.statuses)
+    observer = AgentObserver(families, state, planner, health, metrics)
+
+    def look_after_rules(reason: str) -> None:
+        backend.mark_stale(reason)
+        inbox.poke()
+
+    watcher = ForeignChangeWatcher(channel.portid, look_after_rules)
+    loop = SyncLoop(inbox, state, planner, backend, observer)
+    return [
+        Part("sync", loop.run()),
+        Part("foreign-changes", watcher.run()),
+        Part("source", source.run(inbox)),
+        Part("servers", _serve(config, observer, health, metrics)),
+    ]
+
+
+async def _serve(
+    config: Config, observer: AgentObserver, health: HealthState, metrics: AgentMetrics
+) -> None:
+    """Run the servers that have an address.
+
+    Importing their HTTP library blocks for 0.2 s, which the first sync shall not wait for.
+    """
+    await observer.wait_first_sync(_SERVERS_WAIT_SECONDS)
+    async with asyncio.TaskGroup() as group:
+        if config.healthz_bind_address:
+            from nodeproxy.server.health_server import HealthServer
+
+            server = HealthServer(config.healthz_bind_address, health, metrics)
+            group.create_task(server.run(), name="health-server")
+        if config.metrics_bind_address:
+            from nodeproxy.server.metrics_server import MetricsServer
+
+            metrics_server = MetricsServer(config.metrics_bind_address, metrics, config.proxy_mode)
+            group.create_task(metrics_server.run(), name="metrics-server")
+
+
+async def _run_until_signal(parts: list[Part]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part.work, name=part.name) for part in parts]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+    except* NodeproxyError as failures:
+        raise failures.exceptions[0] from None

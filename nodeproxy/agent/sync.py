@@ -1,0 +1,159 @@
+r"""The sync loop: from events to rules. Read this first.
+
+    Inbox.take_all -> ClusterState.apply -> Planner.replan -> Backend.stage | await Backend.commit
+    \______________________ decide, without waiting ______________________/   \____ act ____/
+
+One task runs it; nobody else changes the state, the plan or the rules (design invariant 1).
+Between taking the events and the finished difference there is no await (invariant 2), so a
+decision always sees one state of the cluster. While a commit is under way new events gather in
+the inbox and become one next turn: the loop is never further behind than one commit.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from nodeproxy import clock
+from nodeproxy.agent.inbox import Inbox
+from nodeproxy.backends.base import Backend, CommitReport
+from nodeproxy.errors import BackendError
+from nodeproxy.model.events import Kind, SourceEvent
+from nodeproxy.plan.planner import Planner
+from nodeproxy.state.cluster import Changes, ClusterState
+
+_log = logging.getLogger("nodeproxy.sync")
+
+_FIRST_RETRY_SECONDS = 0.5
+_LONGEST_RETRY_SECONDS = 30.0
+
+
+class Observer(Protocol):
+    """Who wants to know what the loop does: health and metrics."""
+
+    def took_events(self, events: Sequence[SourceEvent]) -> None:
+        """Events are about to be applied."""
+
+    def queued(self) -> None:
+        """There is work for the backend."""
+
+    def synced(self, report: CommitReport, seconds: float) -> None:
+        """The kernel has what is desired."""
+
+    def failed(self, seconds: float) -> None:
+        """A commit failed and will be tried again."""
+
+
+class SyncLoop:
+    """See the module's text."""
+
+    # Mutable state: whether rules may be written, and how the last commits went.
+    def __init__(
+        self,
+        inbox: Inbox,
+        state: ClusterState,
+        planner: Planner,
+        backend: Backend,
+        observer: Observer,
+    ) -> None:
+        self._inbox = inbox
+        self._state = state
+        self._planner = planner
+        self._backend = backend
+        self._observer = observer
+        self._has_planned = False
+        self._failures = 0
+        self._first_sync_done = False
+        self._started = time.monotonic()
+
+    async def run(self) -> None:
+        """Turn events into rules until cancelled."""
+        while True:
+            await self._inbox.wait(self._retry_seconds() if self._failures else None)
+            await self.turn()
+
+    def _retry_seconds(self) -> float:
+        doublings = min(self._failures - 1, 10)
+        return min(_FIRST_RETRY_SECONDS * (1 << doublings), _LONGEST_RETRY_SECONDS)
+
+    async def turn(self) -> None:
+        """One round: everything that has come becomes one commit."""
+        started = time.perf_counter()
+        self._decide(self._inbox.take_all())
+        if not self._has_planned or not self._backend.needs_commit:
+            return
+        self._observer.queued()
+        try:
+            report = await self._backend.commit()
+        except BackendError as exc:
+            self._note_failure(exc)
+            self._observer.failed(time.perf_counter() - started)
+            return
+        self._note_success(report)
+        self._observer.synced(report, time.perf_counter() - started)
+
+    def _decide(self, events: Sequence[SourceEvent]) -> None:
+        """From events to what the backend shall do; no await in here."""
+        self._observer.took_events(events)
+        changes = self._state.apply(events)
+        for problem in changes.problems:
+            _log.warning("%s", problem)
+        if not self._has_planned and not is_synced(self._state.synced):
+            return
+        self._plan(changes)
+
+    def _plan(self, changes: Changes) -> None:
+        self._has_planned = True
+        delta = self._planner.replan(changes)
+        for conflict in delta.conflicts:
+            _log.warning("%s", conflict)
+        if not delta.is_empty:
+            self._backend.stage(delta)
+
+    def _note_failure(self, exc: BackendError) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            _log.error("rules not updated: %s; what is installed stays in force, retrying", exc)
+
+    def _note_success(self, report: CommitReport) -> None:
+        if self._failures:
+            _log.info("rules updated again after=%d attempts", self._failures)
+            self._failures = 0
+        if not self._first_sync_done:
+            self._first_sync_done = True
+            _log.info(
+                "first sync services=%d service_ports=%d operations=%d seconds=%.3f "
+                "seconds_since_start=%.3f",
+                len(self._state.services),
+                len(self._planner.plans),
+                report.operations,
+                report.seconds,
+                clock.monotonic() - self._started,
+            )
+            settle_memory()
+        elif report.operations:
+            _log.debug(
+                "rules updated operations=%d seconds=%.6f", report.operations, report.seconds
+            )
+
+
+def is_synced(kinds: Collection[Kind]) -> bool:
+    """True if every source has told all there is (design invariant 3, EP-60).
+
+    The Node counts too: the node's addresses decide where NodePorts are open.
+    """
+    has_endpoints = Kind.ENDPOINT_SLICE in kinds or Kind.ENDPOINTS in kinds
+    return has_endpoints and Kind.SERVICE in kinds and Kind.NODE in kinds
+
+
+def settle_memory() -> None:
+    """After the first sync nearly everything alive stays alive: keep the collector off it.
+
+    Without this every full collection walks the whole state of a large cluster.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.enable()
