@@ -24,15 +24,18 @@ from nodeproxy.model.addresses import (
 )
 from nodeproxy.model.keys import Protocol, ServiceKey, ServicePortKey
 from nodeproxy.model.problems import Problem
-from nodeproxy.model.services import ServicePort, TrafficPolicy
-from nodeproxy.model.wire import LoadBalancerIngress, Service, ServicePortWire, ServiceSpec, Text
+from nodeproxy.model.services import ServicePort
+from nodeproxy.model.wire import LoadBalancerIngress, Service, ServicePortWire, ServiceSpec
+from nodeproxy.state.policies import (
+    affinity_seconds_from,
+    external_policy_from,
+    health_check_node_port_from,
+    policy_from,
+)
 from nodeproxy.state.report import MAX_PORT, Report, key_from, port_number_from, protocol_from
 
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 """Another proxy serves the object; the presence of the key matters, not its value (EP-2)."""
-
-DEFAULT_AFFINITY_SECONDS = 10800
-MAX_AFFINITY_SECONDS = 86400
 
 
 class _Port(NamedTuple):
@@ -64,10 +67,10 @@ def service_ports_from(
     external_ips = _external_ips(spec.external_ips or (), report)
     vips = _load_balancer_ips(service, report)
     ranges = _source_ranges(spec.load_balancer_source_ranges or (), report)
-    internal_policy = _policy(spec.internal_traffic_policy, "internalTrafficPolicy", report)
-    external_policy = _external_policy(spec, report)
-    affinity_seconds = _affinity_seconds(spec, report)
-    health_port = _health_check_node_port(spec, external_policy, report)
+    internal_policy = policy_from(spec.internal_traffic_policy, "internalTrafficPolicy", report)
+    external_policy = external_policy_from(spec, report)
+    affinity_seconds = affinity_seconds_from(spec, report)
+    health_port = health_check_node_port_from(spec, external_policy, report)
     result = tuple(
         ServicePort(
             key=port.key,
@@ -165,7 +168,7 @@ def _node_port(wire: ServicePortWire, field: str, report: Report) -> int:
 def _external_ips(texts: Sequence[str], report: Report) -> list[Addr]:
     """Those that parse, in their order; blank ones are no mistake (SVC-10)."""
     found = (
-        _addr(text.strip(), f"spec.externalIPs[{index}]", "external IP ignored", report)
+        _addr(text, f"spec.externalIPs[{index}]", "external IP ignored", report)
         for index, text in enumerate(texts)
         if text.strip()
     )
@@ -221,59 +224,3 @@ def _restricting(ranges: list[Cidr], like: Addr) -> tuple[Cidr, ...]:
         return ()
     own = tuple(cidr for cidr in ranges if len(cidr.addr) == len(like))
     return () if any(cidr.is_everything for cidr in own) else own
-
-
-def _policy(text: Text, field: str, report: Report) -> TrafficPolicy:
-    """Cluster unless Local is asked for (SVC-20, SVC-21)."""
-    if text == TrafficPolicy.LOCAL:
-        return TrafficPolicy.LOCAL
-    if text and text != TrafficPolicy.CLUSTER:
-        report.add(f"spec.{field}", f'"{text}" is neither Cluster nor Local; Cluster applies')
-    return TrafficPolicy.CLUSTER
-
-
-def _external_policy(spec: ServiceSpec, report: Report) -> TrafficPolicy:
-    """The external policy; it means nothing unless the type lets traffic in (SVC-20)."""
-    policy = _policy(spec.external_traffic_policy, "externalTrafficPolicy", report)
-    if spec.type in ("LoadBalancer", "NodePort"):
-        return policy
-    if spec.type in (None, "", "ClusterIP") and spec.external_ips:
-        return policy
-    return TrafficPolicy.CLUSTER
-
-
-def _affinity_seconds(spec: ServiceSpec, report: Report) -> int:
-    """Timeout of ClientIP affinity, 0 without affinity (SVC-22)."""
-    if spec.session_affinity != "ClientIP":
-        if spec.session_affinity not in (None, "", "None"):
-            report.add(
-                "spec.sessionAffinity",
-                f'"{spec.session_affinity}" is neither None nor ClientIP; no affinity',
-            )
-        return 0
-    config = spec.session_affinity_config
-    seconds = config.client_ip.timeout_seconds if config and config.client_ip else None
-    if seconds is None:
-        return DEFAULT_AFFINITY_SECONDS
-    if 0 < seconds <= MAX_AFFINITY_SECONDS:
-        return seconds
-    report.add(
-        "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
-        f"{seconds} is not in 1..{MAX_AFFINITY_SECONDS}; {DEFAULT_AFFINITY_SECONDS} applies",
-    )
-    return DEFAULT_AFFINITY_SECONDS
-
-
-def _health_check_node_port(spec: ServiceSpec, policy: TrafficPolicy, report: Report) -> int:
-    """The port; only load balancers with external policy Local have one (SVC-30)."""
-    if spec.type != "LoadBalancer" or policy is not TrafficPolicy.LOCAL:
-        return 0
-    number = spec.health_check_node_port or 0
-    if 0 < number <= MAX_PORT:
-        return number
-    what = f"{number} is not in 1..{MAX_PORT}" if number else "not set"
-    report.add(
-        "spec.healthCheckNodePort",
-        f"{what}; load balancers cannot ask this node whether it has local endpoints",
-    )
-    return 0

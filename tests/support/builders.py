@@ -110,7 +110,7 @@ class ServiceBuilder(_Builder):
         self._ports[-1] = replace(self._ports[-1], node_port=number)
         return self.type("NodePort") if self._spec.type == "ClusterIP" else self
 
-    def type(self, name: str) -> Self:
+    def type(self, name: str | None) -> Self:
         return self.spec(type=name)
 
     def external_ip(self, *texts: str) -> Self:
