@@ -35,6 +35,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
     """What the last failure said; empty when connected."""
     relists: int
     """Complete lists fetched so far."""
+    bytes_received: int = 0
+    """Bytes of answers so far, where a source counts them."""
 
 
 class Source(Protocol):

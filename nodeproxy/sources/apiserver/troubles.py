@@ -1,0 +1,79 @@
+"""Telling the operator about trouble with the API server: once when it begins, once when it ends.
+
+All kinds meet the same outage within a second. It is one line in the log for all of them, and so
+is its end; trouble of one kind alone, such as a missing permission, has its own pair of lines.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from nodeproxy.model.events import Kind
+from nodeproxy.sources.apiserver.failures import (
+    ApiError,
+    ApiRefused,
+    ApiUnreachable,
+    CredentialsError,
+)
+from nodeproxy.sources.apiserver.resources import Resource
+
+log = logging.getLogger("nodeproxy.sources.apiserver")
+
+
+class Troubles:
+    """What is wrong at the moment; mutable, shared by the kinds of one source."""
+
+    def __init__(self) -> None:
+        self._topics: dict[Kind, str] = {}  # what each troubled kind suffers from
+        self._began_at: dict[str, float] = {}  # by topic, while somebody suffers from it
+
+    def begin(self, kind: Kind, error: ApiError, message: str, now: float) -> None:
+        """A kind cannot be read; log it unless this is known."""
+        topic = _topic(kind, error)
+        if self._topics.get(kind) == topic:
+            return
+        self.end(kind, now)
+        self._topics[kind] = topic
+        if topic not in self._began_at:
+            self._began_at[topic] = now
+            log.warning("%s; retrying, what is known stays in force", message)
+
+    def end(self, kind: Kind, now: float) -> None:
+        """A kind is read again; log it if it was the last one of this trouble."""
+        topic = self._topics.pop(kind, None)
+        if topic is None or topic in self._topics.values():
+            return
+        seconds = now - self._began_at.pop(topic)
+        whom = f" kind={kind}" if topic.startswith(kind) else ""
+        log.info("API server answers again%s seconds=%.1f", whom, seconds)
+
+
+def _topic(kind: Kind, error: ApiError) -> str:
+    """Equal for what is one trouble; begins with the kind if it is that kind's alone."""
+    if isinstance(error, ApiUnreachable):
+        return "unreachable"
+    if isinstance(error, CredentialsError):
+        return "credentials"
+    if isinstance(error, ApiRefused) and error.code not in (403, 404):
+        return f"refused {error.code}"
+    return f"{kind} {error}"
+
+
+def explain(error: ApiError, resource: Resource | None) -> str:
+    """The error with its consequence and what the operator can do about it."""
+    if isinstance(error, ApiRefused) and error.code == 403 and resource is not None:
+        consequence = (
+            "Topology hints and the addresses of the Node are not used. "
+            if resource.kind is Kind.NODE
+            else ""
+        )
+        return (
+            f"{error}. {consequence}Grant this identity list and watch on {resource.permission}, "
+            "as the ClusterRole system:node-proxier does"
+        )
+    if isinstance(error, ApiRefused) and error.code == 401:
+        return (
+            f"{error}. The token or client certificate is not accepted: renew it in the "
+            "kubeconfig, or check that it belongs to this cluster"
+        )
+    return str(error)
