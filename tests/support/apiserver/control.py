@@ -24,6 +24,7 @@ from tests.support.apiserver.encoding import JsonObject
 from tests.support.apiserver.http import RecordedRequest
 from tests.support.apiserver.population import Population
 from tests.support.apiserver.server import ApiServerStandIn
+from tests.support.apiserver.statuses import ApiError
 
 
 class DeleteOrder(msgspec.Struct, frozen=True):
@@ -46,7 +47,7 @@ class ReplaceOrder(msgspec.Struct, frozen=True):
 
 
 class Control:
-    """Answers the requests of a benchmark driver; unknown orders are answered, not raised."""
+    """Answers the requests of a benchmark driver."""
 
     def __init__(self, server: ApiServerStandIn, population: Population) -> None:
         self._server = server
@@ -59,14 +60,18 @@ class Control:
         }
 
     def __call__(self, request: RecordedRequest) -> bytes:
-        """Carry out one order and encode what came of it."""
+        """Carry out one order and encode what came of it.
+
+        Raises:
+            ApiError: 404, there is no such order; 400, it cannot be carried out.
+        """
         order = self._orders.get(request.path.removeprefix("/_control/"))
         if order is None:
-            return msgspec.json.encode({"error": f"no such order; there are {list(self._orders)}"})
+            raise ApiError(404, f"{request.path}: no such order, only {', '.join(self._orders)}")
         try:
             return msgspec.json.encode(order(request.body))
-        except (msgspec.MsgspecError, LookupError) as exc:
-            return msgspec.json.encode({"error": f"{type(exc).__name__}: {exc}"})
+        except (msgspec.MsgspecError, LookupError, TypeError) as exc:
+            raise ApiError(400, f"{request.path}: {type(exc).__name__}: {exc}") from exc
 
     def _put(self, body: bytes) -> JsonObject:
         given = msgspec.json.decode(body, type=JsonObject | list[JsonObject])

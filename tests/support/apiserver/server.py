@@ -15,6 +15,7 @@ from tests.support.apiserver.answers import Answerer, send_body
 from tests.support.apiserver.behaviour import Behaviour
 from tests.support.apiserver.faults import Faults
 from tests.support.apiserver.http import Connection, RecordedRequest, Response
+from tests.support.apiserver.statuses import ApiError
 from tests.support.apiserver.store import DEFAULT_HISTORY_LIMIT, Store
 from tests.support.apiserver.waiting import Bell
 from tests.support.apiserver.watches import Watch
@@ -43,7 +44,7 @@ class ApiServerStandIn(Behaviour):
     history_limit: InitVar[int] = DEFAULT_HISTORY_LIMIT
     """Events each kind remembers."""
     control: Callable[[RecordedRequest], bytes] | None = None
-    """Answers requests below /_control/ with JSON when set."""
+    """Answers requests below /_control/ with JSON when set; may raise ApiError."""
 
     def __post_init__(self, resource_version: int, history_limit: int) -> None:
         self.store = Store(resource_version, history_limit)
@@ -130,11 +131,22 @@ class ApiServerStandIn(Behaviour):
 
     async def _respond(self, request: RecordedRequest, connection: Connection) -> bool:
         if request.path.startswith("/_control/") and self.control is not None:
-            response = Response(connection, lambda _: None)
-            return await send_body(response, 200, {}, self.control(request))
+            return await self._answer_control(self.control, request, connection)
         self.requests.append(request)
         self._bell.ring()
         return await self._answerer.respond(request, connection)
+
+    async def _answer_control(
+        self,
+        control: Callable[[RecordedRequest], bytes],
+        request: RecordedRequest,
+        connection: Connection,
+    ) -> bool:
+        response = Response(connection, lambda _: None)
+        try:
+            return await send_body(response, 200, {}, control(request))
+        except ApiError as refused:
+            return await send_body(response, refused.code, {}, refused.body())
 
     # Objects
 
