@@ -46,6 +46,10 @@ _ROUTER_SYSCTLS = _COMMON_SYSCTLS | {
     "net.ipv4.icmp_ratemask": "0",
     "net.ipv6.icmp.ratelimit": "0",
 }
+_NODE_SYSCTLS = _ROUTER_SYSCTLS | {
+    # The UDP ports of traffic.py come round after seconds; by then their flows must be forgotten.
+    "net.netfilter.nf_conntrack_udp_timeout": "2",
+}
 
 # The crowd's addresses are routes, not addresses of an interface; IPv6 wants that said before a
 # datagram may come from one of them.
@@ -116,7 +120,7 @@ def private_node(pod_names: Sequence[str] = ("pod1", "pod2", "pod3", "pod4")) ->
     crowd = _pod("crowd", _CROWD_NUMBER)
     lab = Lab(node, client, members, crowd)
     try:
-        node.set_sysctls(_ROUTER_SYSCTLS)
+        node.set_sysctls(_NODE_SYSCTLS)
         client.set_sysctls(_ROUTER_SYSCTLS)
         for pod in members:
             pod.namespace.set_sysctls(_COMMON_SYSCTLS)
@@ -146,7 +150,8 @@ def _peer_mac(number: int) -> str:
 def _node_lines(client: Namespace, pods: Sequence[Pod]) -> list[str]:
     lines = ["link set lo up", *_link("eth0", _CLIENT_NUMBER, client)]
     lines += [f"addr add {a}/{_length(a)} dev eth0" for a in NODE_ADDRESSES]
-    lines += [f"addr add {a}/{_length(a)} dev eth0" for a in NODE_OTHER_ADDRESSES]
+    # preferred_lft 0: never chosen as a source; what the node sends comes from the first pair.
+    lines += [f"addr add {a}/{_length(a)} dev eth0 preferred_lft 0" for a in NODE_OTHER_ADDRESSES]
     lines += [_neighbour(a, _peer_mac(_CLIENT_NUMBER)) for a in CLIENT_ADDRESSES]
     lines += [f"route add default via {a}" for a in CLIENT_ADDRESSES]
     for pod in pods:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import socket
 import struct
 import threading
@@ -33,6 +34,9 @@ _KIND_BY_ERRNO: dict[int, FailureKind] = {
     errno.EACCES: "unreachable",
     errno.ETIMEDOUT: "timeout",
 }
+# A UDP flow whose port was used before would follow the conntrack entry of the flow before it,
+# so ports are taken in turn.
+_udp_ports = itertools.cycle(range(10_000, 65_000))
 # Numbers of linux/in.h and linux/in6.h that the socket module does not name.
 _IP_RECVERR = 11
 _IPV6_RECVERR = 25
@@ -135,8 +139,8 @@ class Conversation:
         self._socket = namespace.socket(family, kind)
         if not self._is_tcp:
             _report_icmp_errors(self._socket)
-        if source is not None:
-            self._socket.bind((source, 0))
+        if source is not None or not self._is_tcp:
+            self._socket.bind((source or "", 0 if self._is_tcp else next(_udp_ports)))
         self.opening = self._timed(lambda: self._open(target))
 
     def say(self) -> Outcome:
