@@ -273,7 +273,7 @@ def _written_fields(obj: JsonObject) -> JsonObject:
     for name in sorted(obj.keys() - {"kind", "apiVersion", "status"}):
         value = obj[name]
         if name == "metadata":
-            fields["f:metadata"] = _written_metadata(value)
+            fields |= _written_metadata(value)
         elif name == "spec":
             fields["f:spec"] = _written_spec(value)
         else:
@@ -291,7 +291,7 @@ def _written_metadata(metadata: JsonObject) -> JsonObject:
     for owner in metadata.get("ownerReferences", ()):
         uid = msgspec.json.encode({"uid": owner["uid"]}).decode()
         fields["f:ownerReferences"] = {".": {}, f"k:{uid}": {}}
-    return fields
+    return {"f:metadata": fields} if fields else {}
 
 
 def _written_spec(spec: JsonObject) -> JsonObject:
