@@ -1,0 +1,164 @@
+"""Family settings from options and the own Node (TS-1001..1011, DP-20, DP-30..33, DP-50..54)."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodeproxy.config.schema import Config
+from nodeproxy.model.addresses import Addr, Cidr, Family, format_addr, parse_addr, parse_cidr
+from nodeproxy.model.node import NodeInfo
+from nodeproxy.plan.settings import PlanOptions, family_settings, plan_options_from
+from nodeproxy.plan.types import NodePortAddresses
+
+V4, V6 = Family.IPV4, Family.IPV6
+
+
+def cidrs(*texts: str) -> tuple[Cidr, ...]:
+    return tuple(parse_cidr(text) for text in texts)
+
+
+def node(*addresses: str) -> NodeInfo:
+    return NodeInfo("n1", addresses=tuple(parse_addr(text) for text in addresses))
+
+
+def node_ports(options: PlanOptions, own: NodeInfo | None, family: Family) -> NodePortAddresses:
+    return family_settings(options, own)[family].node_ports
+
+
+def described(addresses: NodePortAddresses) -> str:
+    """`all`, or the networks and addresses in words."""
+    parts = [str(cidr) for cidr in addresses.cidrs] + [format_addr(a) for a in addresses.primary]
+    return "all" if addresses.match_all else " ".join(parts)
+
+
+class TestNodePortNetworks:
+    @pytest.mark.parametrize(
+        ("texts", "v4", "v6"),
+        [
+            pytest.param(["10.20.30.0/24"], "10.20.30.0/24", "all", id="TS-1001"),
+            pytest.param(["0.0.0.0/0"], "all", "all", id="TS-1002"),
+            pytest.param(
+                ["2001:db8::/64", "::1/128"], "all", "2001:db8::/64 ::1/128", id="TS-1003"
+            ),
+            pytest.param(["::/0"], "all", "all", id="TS-1004"),
+            pytest.param(["127.0.0.1/32"], "127.0.0.1/32", "all", id="TS-1005"),
+            pytest.param(["127.0.0.0/8"], "127.0.0.0/8", "all", id="TS-1006"),
+            pytest.param(
+                ["10.20.30.0/24", "100.200.201.0/24"],
+                "10.20.30.0/24 100.200.201.0/24",
+                "all",
+                id="TS-1007",
+            ),
+            pytest.param([], "all", "all", id="TS-1008"),
+            pytest.param(["1.2.3.0/24", "0.0.0.0/0"], "all", "all", id="TS-1009"),
+            pytest.param(
+                ["0.0.0.0/0", "1.2.3.0/24", "2001:db8::1/128"],
+                "all",
+                "2001:db8::1/128",
+                id="TS-1010",
+            ),
+            pytest.param(
+                ["::/0", "1.2.3.0/24", "2001:db8::1/128"], "1.2.3.0/24", "all", id="TS-1011"
+            ),
+        ],
+    )
+    def test_each_family_has_its_own_or_all(self, texts: list[str], v4: str, v6: str):
+        """DP-50, DP-51."""
+        options = PlanOptions(node_port_addresses=cidrs(*texts))
+
+        found = {f: described(node_ports(options, node("10.0.0.1"), f)) for f in (V4, V6)}
+
+        assert found == {V4: v4, V6: v6}
+
+
+class TestPrimaryAddress:
+    @pytest.mark.parametrize(
+        ("addresses", "v4", "v6"),
+        [
+            pytest.param(["192.168.0.2", "fd00::2"], "192.168.0.2", "fd00::2", id="dual"),
+            pytest.param(["192.168.0.2", "192.168.0.3"], "192.168.0.2", "all", id="first"),
+            pytest.param(["fd00::2"], "all", "fd00::2", id="single v6"),
+            pytest.param([], "all", "all", id="no address"),
+            pytest.param(["127.0.0.1", "::1"], "all", "all", id="loopback"),
+        ],
+    )
+    def test_it_is_the_first_of_the_family(self, addresses: list[str], v4: str, v6: str):
+        """DP-52, DP-53, NODE-2."""
+        found = {f: described(node_ports(PlanOptions(), node(*addresses), f)) for f in (V4, V6)}
+
+        assert found == {V4: v4, V6: v6}
+
+    def test_an_unknown_node_has_none(self):
+        """DP-52."""
+        assert node_ports(PlanOptions(), None, V4).match_all
+
+    def test_a_specific_bind_address_takes_the_place_of_its_family(self):
+        """NODE-3."""
+        options = PlanOptions(bind_address=parse_addr("192.168.9.9"))
+        own = node("192.168.0.2", "fd00::2")
+
+        assert described(node_ports(options, own, V4)) == "192.168.9.9"
+        assert described(node_ports(options, own, V6)) == "fd00::2"
+
+    @pytest.mark.parametrize("text", ["0.0.0.0", "::"])
+    def test_an_unspecified_bind_address_changes_nothing(self, text: str):
+        """NODE-3."""
+        options = PlanOptions(bind_address=parse_addr(text))
+
+        assert described(node_ports(options, node("192.168.0.2"), V4)) == "192.168.0.2"
+
+    def test_a_loopback_bind_address_is_never_primary(self):
+        """DP-52."""
+        options = PlanOptions(bind_address=parse_addr("127.0.0.1"))
+
+        assert node_ports(options, node("192.168.0.2"), V4).match_all
+
+
+class TestLocalDetector:
+    def test_the_first_network_of_a_family_tells_pods_apart(self):
+        """DP-33."""
+        options = PlanOptions(cluster_cidrs=cidrs("10.0.0.0/8", "fd00:10::/64", "11.0.0.0/8"))
+
+        settings = family_settings(options, None)
+
+        detectors = {f: settings[f].local_detector for f in (V4, V6)}
+        assert [str(d.cidr) for d in detectors.values() if d] == ["10.0.0.0/8", "fd00:10::/64"]
+
+    def test_a_family_without_network_has_no_detector(self):
+        """DP-30."""
+        options = PlanOptions(cluster_cidrs=cidrs("10.0.0.0/8"))
+
+        assert family_settings(options, None)[V6].local_detector is None
+
+
+def test_masquerading_is_the_same_for_both_families():
+    """DP-20."""
+    options = PlanOptions(masquerade_all=True, masquerade_mark=0x10)
+
+    settings = family_settings(options, None)
+
+    assert [(s.masquerade_all, s.masquerade_mark) for s in settings.values()] == [(True, 0x10)] * 2
+
+
+def test_options_come_from_the_configuration():
+    config = Config(
+        node_name="n1",
+        cluster_cidrs=cidrs("10.0.0.0/8"),
+        node_port_addresses=cidrs("192.168.0.0/16"),
+        bind_address=Addr(b"\x01\x02\x03\x04"),
+        masquerade_all=True,
+        masquerade_bit=5,
+    )
+
+    assert plan_options_from(config) == PlanOptions(
+        cluster_cidrs=cidrs("10.0.0.0/8"),
+        node_port_addresses=cidrs("192.168.0.0/16"),
+        bind_address=Addr(b"\x01\x02\x03\x04"),
+        masquerade_all=True,
+        masquerade_mark=0x20,
+    )
+
+
+def test_the_usual_mark_is_bit_fourteen():
+    """Spec 30 section 1."""
+    assert plan_options_from(Config(node_name="n1")).masquerade_mark == 0x4000
