@@ -47,8 +47,10 @@ _ROUTER_SYSCTLS = _COMMON_SYSCTLS | {
     "net.ipv6.icmp.ratelimit": "0",
 }
 _NODE_SYSCTLS = _ROUTER_SYSCTLS | {
-    # The UDP ports of traffic.py come round after seconds; by then their flows must be forgotten.
+    # The callers of traffic.py use a port again after seconds; by then its former flow must be
+    # forgotten.
     "net.netfilter.nf_conntrack_udp_timeout": "2",
+    "net.netfilter.nf_conntrack_tcp_timeout_close": "2",
 }
 
 # The crowd's addresses are routes, not addresses of an interface; IPv6 wants that said before a

@@ -34,9 +34,11 @@ _KIND_BY_ERRNO: dict[int, FailureKind] = {
     errno.EACCES: "unreachable",
     errno.ETIMEDOUT: "timeout",
 }
-# A UDP flow whose port was used before would follow the conntrack entry of the flow before it,
-# so ports are taken in turn.
-_udp_ports = itertools.cycle(range(10_000, 65_000))
+# Ports are taken in turn, so that each comes back after seconds only, when the node's conntrack
+# has forgotten its former flow. A UDP flow from a port used just before would follow the former
+# flow; a TCP connection may clash with it in translation, and one in thousands is then refused.
+_ports = itertools.cycle(range(10_000, 65_000))
+_PORT_TRIES = 20
 # Numbers of linux/in.h and linux/in6.h that the socket module does not name.
 _IP_RECVERR = 11
 _IPV6_RECVERR = 25
@@ -139,8 +141,7 @@ class Conversation:
         self._socket = namespace.socket(family, kind)
         if not self._is_tcp:
             _report_icmp_errors(self._socket)
-        if source is not None or not self._is_tcp:
-            self._socket.bind((source or "", 0 if self._is_tcp else next(_udp_ports)))
+        _bind(self._socket, source)
         self.opening = self._timed(lambda: self._open(target))
 
     def say(self) -> Outcome:
@@ -185,6 +186,14 @@ class Conversation:
             return Failure("reset", seconds)
         server, port, seen_as, _ = heard.decode().split()
         return Answer(server, int(port), seen_as, self._socket.getsockname()[0], seconds)
+
+
+def _bind(sock: socket.socket, source: str | None) -> None:
+    """Take the next port that nobody in the namespace holds."""
+    for _ in range(_PORT_TRIES - 1):
+        with contextlib.suppress(OSError):
+            return sock.bind((source or "", next(_ports)))
+    return sock.bind((source or "", next(_ports)))
 
 
 def _report_icmp_errors(sock: socket.socket) -> None:
