@@ -28,11 +28,16 @@ Exit codes:
 """
 
 
+def command_names() -> list[str]:
+    """Every command there is."""
+    return list(_COMMANDS)
+
+
 class _Commands(click.Group):
     """Commands that are imported when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return command_names()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         module = _COMMANDS.get(cmd_name)
