@@ -168,16 +168,13 @@ class Answerer:
         response.start(200, {**_COMMON_HEADERS, **_resource_headers(target)}, None)
         if struck.first(EndAtOnce):
             return await finish(response)
-        collection = self._store.collection(target.resource)
-        watch = Watch(response, collection, target.version, selection, query, struck)
+        watch = Watch(
+            response, self._store, target.resource, target.version, selection, query, struck
+        )
         injected = struck.first(SendLine)
         if injected is not None:
             watch.send_line(injected.line)
-        last_line = watch.begin(
-            self._store.version,
-            knows_watch_list=self._behaviour.knows_watch_list,
-            supports_watch_list=self._behaviour.supports_watch_list,
-        )
+        last_line = watch.begin(self._behaviour)
         if last_line:
             watch.send_line(last_line)
             return await finish(response)

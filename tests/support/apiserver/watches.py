@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from tests.support.apiserver.behaviour import Behaviour
 from tests.support.apiserver.faults import BookmarksOnly, Duplicate, Silent, Struck
 from tests.support.apiserver.http import Response
 from tests.support.apiserver.lists import (
@@ -14,13 +15,15 @@ from tests.support.apiserver.lists import (
     parse_resource_version,
     require_not_future,
 )
+from tests.support.apiserver.resources import Resource
 from tests.support.apiserver.selectors import Selection
 from tests.support.apiserver.statuses import WATCH_LIST_REFUSED, ApiError, error_line
-from tests.support.apiserver.store import Collection
+from tests.support.apiserver.store import Store
 from tests.support.apiserver.stored import Event, EventType, watch_line
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 """Annotation of the bookmark that closes a streaming list."""
+_OBJECTS_PER_WRITE = 256
 _BOOKMARK_BEFORE_END_SECONDS = 2.0
 """A watch that is about to time out gets a last bookmark this long before."""
 
@@ -78,16 +81,18 @@ class Watch:
     def __init__(
         self,
         response: Response,
-        collection: Collection,
+        store: Store,
+        resource: Resource,
         version: str,
         selection: Selection,
         query: WatchQuery,
         struck: Struck,
     ) -> None:
         self.response = response
-        self.collection = collection
+        self.collection = store.collection(resource)
         self.is_silent = struck.first(Silent) is not None
         """True once the watch is to look alive and say nothing."""
+        self._store = store
         self._version = version
         self._selection = selection
         self._query = query
@@ -116,23 +121,20 @@ class Watch:
             self.response.send(line)
 
     def send_bookmark(self) -> None:
-        """Say how far the watch has come, if the client wants to know."""
-        if self._query.wants_bookmarks and self.collection.version >= self._since:
-            self.send_line(self._bookmark(self.collection.version))
+        """Say how far the watch has come, if the client wants to know.
 
-    def begin(self, newest: int, *, knows_watch_list: bool, supports_watch_list: bool) -> bytes:
-        """Send what comes before live events; the line that ends the watch, if it must end.
-
-        Args:
-            newest: the store's resourceVersion.
-            knows_watch_list: False ignores sendInitialEvents, as servers before 1.27 do.
-            supports_watch_list: False refuses it, as a server on an older etcd does.
+        A watch that began in the future is told nothing before the counter gets there.
         """
-        initial = self._query.sends_initial_events if knows_watch_list else None
-        if initial and not supports_watch_list:
+        if self._query.wants_bookmarks and self._since <= self._store.version:
+            self.send_line(self._bookmark(max(self._since, self.collection.version)))
+
+    def begin(self, behaviour: Behaviour) -> bytes:
+        """Send what comes before live events; the line that ends the watch, if it must end."""
+        initial = self._query.sends_initial_events if behaviour.knows_watch_list else None
+        if initial and not behaviour.supports_watch_list:
             return error_line(500, WATCH_LIST_REFUSED)
         if initial is not None:
-            self._begin_watch_list(newest, sends_objects=initial)
+            self._begin_watch_list(sends_objects=initial)
         elif not self._query.since:
             self._send_present()
             self._since = self.collection.version
@@ -144,17 +146,21 @@ class Watch:
                 self.on_event(event)
         return b""
 
-    def _begin_watch_list(self, newest: int, *, sends_objects: bool) -> None:
+    def _begin_watch_list(self, *, sends_objects: bool) -> None:
+        self._since = self._store.version
         if sends_objects:
             self._send_present()
             if self._query.wants_bookmarks:
-                self.send_line(self._bookmark(newest, is_end=True))
-        self._since = newest
+                self.send_line(self._bookmark(self._since, is_end=True))
 
     def _send_present(self) -> None:
-        shown = (s for s in self.collection.in_order() if s.is_selected(self._selection))
-        for stored in shown:
-            self.send_line(watch_line(EventType.ADDED, stored, self._version))
+        objects = self.collection.in_order()
+        # 10,000 objects take 35 ms in joined writes, 250 ms in a write each.
+        for start in range(0, len(objects), _OBJECTS_PER_WRITE):
+            part = objects[start : start + _OBJECTS_PER_WRITE]
+            shown = [stored for stored in part if stored.is_selected(self._selection)]
+            lines = [watch_line(EventType.ADDED, stored, self._version) for stored in shown]
+            self.send_line(b"".join(lines))
 
     def _bookmark(self, resource_version: int, *, is_end: bool = False) -> bytes:
         resource = self.collection.resource

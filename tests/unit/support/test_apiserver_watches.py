@@ -192,6 +192,21 @@ async def test_bookmarks_come_to_those_who_want_them():
     assert others == ("MODIFIED", "web")
 
 
+async def test_bookmarks_come_after_a_list_that_is_newer_than_the_last_change_of_the_kind():
+    server = ApiServerStandIn()
+    server.put(web())
+    newest = server.put(node("n1"))
+
+    async with (
+        client_of(server) as client,
+        client.watch(f"{SERVICES}&resourceVersion={newest}&allowWatchBookmarks=true") as stream,
+    ):
+        server.bookmark()
+        news = await stream.news()
+
+    assert news == ("BOOKMARK", str(newest))
+
+
 async def test_bookmarks_come_by_themselves():
     server = ApiServerStandIn(bookmark_interval=0.01)
 
