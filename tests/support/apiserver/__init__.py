@@ -1,4 +1,15 @@
-"""An API server to test and measure against: real HTTP, real protocol, faults on demand."""
+"""An API server to test and measure against: real HTTP, real protocol, faults on demand.
+
+::
+
+    server -> answers -> routes, lists, watches -> store -> stored -> encoding, resources
+       |         |               |
+      http     faults        selectors, statuses
+
+`objects` writes single objects, `population` whole clusters, `recordings` reads what a real server
+said. `python -m tests.support.apiserver` serves a population in a process of its own, which
+`control` lets a benchmark steer.
+"""
 
 from tests.support.apiserver.faults import (
     BookmarksOnly,
