@@ -13,6 +13,7 @@ from nodeproxy.cli.failures import failures_explained
 from nodeproxy.cli.flags import read_config, texts_by_name, with_all_flags
 from nodeproxy.cli.logs import set_up_logging
 from nodeproxy.cli.work import Work, wait_for
+from nodeproxy.config.doubts import doubts_about, notes_on
 
 _log = logging.getLogger("nodeproxy.cli")
 
@@ -38,6 +39,10 @@ def command(ctx: click.Context, /, **values: object) -> None:
         config.node_name,
         _flags_line(texts_by_name(values)),
     )
+    for doubt in doubts_about(config):
+        _log.warning("%s", doubt)
+    for note in notes_on(config):
+        _log.info("%s", note)
     with failures_explained(ctx, config.verbosity):
         wait_for(work.run(config))
 

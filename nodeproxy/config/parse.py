@@ -43,7 +43,7 @@ class _Reader:
         try:
             return parse(text)
         except ValueError as exc:
-            self.messages.append(f"{flag.spelling}: {exc}")
+            self.messages.extend(f"{flag.spelling}: {message}" for message in exc.args)
             return default
 
     def refuse_together(self, flag: Flag, other: Flag, reason: str) -> None:

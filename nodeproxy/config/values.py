@@ -1,10 +1,12 @@
 """The values of single flags: text in, checked value out.
 
 Every function here raises `ValueError` whose text quotes what was given and says what would be
-right; `nodeproxy.config.parse` puts the flag's name in front.
+right, with one argument for each mistake; `nodeproxy.config.parse` puts the flag's name in front.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from nodeproxy.config.schema import ListenAddress, ProxyMode
 from nodeproxy.model.addresses import (
@@ -99,7 +101,7 @@ def parse_cluster_cidrs(text: str) -> tuple[Cidr, ...]:
     """One network, or two of different families; blank for none."""
     if not text:
         return ()
-    cidrs = tuple(parse_network(part) for part in text.split(","))
+    cidrs = parse_networks(text.split(","))
     families = {cidr.family for cidr in cidrs}
     if len(families) < len(cidrs):
         raise ValueError(f'"{text}" has more than one network of a family; give one for each')
@@ -113,7 +115,21 @@ def parse_node_port_addresses(text: str) -> tuple[Cidr, ...] | None:
         return None
     if "primary" in parts:
         raise ValueError("primary and networks cannot be combined; give one or the other")
-    return tuple(parse_network(part) for part in parts)
+    return parse_networks(parts)
+
+
+def parse_networks(texts: Sequence[str]) -> tuple[Cidr, ...]:
+    """CIDRs; all that are none are told together."""
+    cidrs: list[Cidr] = []
+    mistakes: list[str] = []
+    for text in texts:
+        try:
+            cidrs.append(parse_network(text))
+        except ValueError as exc:
+            mistakes.append(str(exc))
+    if mistakes:
+        raise ValueError(*mistakes)
+    return tuple(cidrs)
 
 
 def parse_network(text: str) -> Cidr:

@@ -176,7 +176,45 @@ def test_node_port_addresses_may_be_networks() -> None:
     assert cidrs == (parse_cidr("10.0.0.0/8"), parse_cidr("::/0"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10.20.30.0/24",
+        "0.0.0.0/0",
+        "127.0.0.1/32",
+        "2001:db8::/32",
+        "::/0",
+        "::1/128",
+        "10.20.30.0/24,2001:db8::/64",
+        "0.0.0.0/0,::/0",
+    ],
+)
+def test_every_valid_shape_of_networks_is_taken(text: str) -> None:
+    """TS-1359."""
+    cidrs = values.parse_node_port_addresses(text)
+
+    assert ",".join(map(str, cidrs or ())) == text
+
+
+@pytest.mark.parametrize("text", ["foo", "1.2.3", "0", "10.20.30.40", "2001:db8:xyz/64"])
+def test_what_is_no_network_is_refused(text: str) -> None:
+    """TS-1359."""
+    with pytest.raises(ValueError, match=f'"{text}" is not a CIDR'):
+        values.parse_node_port_addresses(text)
+
+
+def test_every_wrong_network_of_a_list_is_told() -> None:
+    """TS-1359."""
+    with pytest.raises(ValueError, match=r"::0") as caught:
+        values.parse_node_port_addresses("::0,10.0.0.0/8,::1")
+
+    assert caught.value.args == (
+        '"::0" is not a CIDR; write it as ::/128',
+        '"::1" is not a CIDR; write it as ::1/128',
+    )
+
+
 def test_primary_and_networks_exclude_each_other() -> None:
-    """DP-52."""
+    """DP-52, TS-1359."""
     with pytest.raises(ValueError, match="primary and networks cannot be combined"):
         values.parse_node_port_addresses("primary,10.0.0.0/8")

@@ -148,6 +148,15 @@ def test_nothing_ever_updated_is_told_as_the_zero_time():
     assert json.loads(body)["lastUpdated"] == "0001-01-01T00:00:00Z"
 
 
+def test_a_node_that_stays_after_all_is_eligible_again():
+    """TS-1107."""
+    state = started()
+    state.saw_node(NodeInfo("node-1", is_being_deleted=True))
+    state.saw_node(NodeInfo("node-1"))
+
+    assert report(state, 1).healthz()[0]
+
+
 def test_ready_once_every_family_was_programmed():
     state = started()
 
