@@ -76,8 +76,10 @@ class Kubeconfig:
         try:
             loader = found.KubeConfigLoader(content, config_base_path=os.path.dirname(self._path))
             return loader, _user_of(content, loader.current_context)
-        except (found.ConfigException, *_BAD_CONTENT) as exc:
+        except found.ConfigException as exc:
             raise self._error(exc) from exc
+        except _BAD_CONTENT as exc:
+            raise self._error(f"does not have the shape of a kubeconfig ({exc})") from exc
 
     def _read(self) -> dict[str, Any]:
         try:
