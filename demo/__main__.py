@@ -65,7 +65,8 @@ def _run() -> list[str]:
         lab.serve(tcp=examples.backend_ports("tcp"), udp=examples.backend_ports("udp"))
         print(_PICTURE)
         screen.say(f"built in {(time.monotonic() - began) * 1000:.0f} ms; the host is not touched")
-        agent = AgentProcess(lab.node, [f"--manifests={manifests}"], Path(scratch, "agent.log"))
+        source, log = [f"--manifests={manifests}"], Path(scratch, "agent.log")
+        agent = AgentProcess(lab.node, source, log, examples.node_name())
         story = Story(lab, agent, examples)
         try:
             story.tell()

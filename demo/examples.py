@@ -56,6 +56,17 @@ class Examples:
             for d in self._all("Service")
         ]
 
+    def node_name(self) -> str:
+        """The node on which the endpoints are, as the slices call it."""
+        names = {
+            endpoint["nodeName"]
+            for document in self._all("EndpointSlice")
+            for endpoint in document["endpoints"]
+            if "nodeName" in endpoint
+        }
+        (name,) = names
+        return str(name)
+
     def backend_ports(self, protocol: str) -> set[int]:
         """The ports on which endpoints of a protocol (`tcp`, `udp`) must answer."""
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 _BOLD, _RED, _GREEN, _PLAIN = "\033[1m", "\033[31m", "\033[32m", "\033[0m"
 
@@ -28,26 +29,35 @@ def bad(text: str) -> None:
     print(_styled(text, _RED), flush=True)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; columns whose cells are all numbers are aligned to the right."""
-    columns = list(zip(headers, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    is_numeric = [all(_is_number(cell) for cell in column[1:]) for column in columns]
-    say(_styled(_row(headers, widths, is_numeric), _BOLD))
-    for row in rows:
-        say(_row(row, widths, is_numeric))
+class Column(NamedTuple):
+    """A column of a table."""
+
+    title: str
+    width: int = 0
+    """At least as wide as the title."""
+    is_number: bool = False
+    """Numbers stand at the right."""
+
+    def cell(self, text: str) -> str:
+        """Fill a text up to the column's width."""
+        width = max(self.width, len(self.title))
+        return text.rjust(width) if self.is_number else text.ljust(width)
 
 
-def _row(cells: Sequence[str], widths: Sequence[int], is_numeric: Sequence[bool]) -> str:
-    padded = [
-        cell.rjust(width) if right else cell.ljust(width)
-        for cell, width, right in zip(cells, widths, is_numeric, strict=True)
-    ]
-    return "  ".join(padded).rstrip()
+class Table:
+    """A table whose rows appear as they become known."""
 
+    def __init__(self, *columns: Column) -> None:
+        self._columns = columns
+        say(_styled(self._line([column.title for column in columns]), _BOLD))
 
-def _is_number(cell: str) -> bool:
-    return not cell.strip("0123456789.-, ms")
+    def row(self, cells: Sequence[str]) -> None:
+        """Print a row, one text for each column."""
+        say(self._line(cells))
+
+    def _line(self, cells: Sequence[str]) -> str:
+        filled = [column.cell(text) for column, text in zip(self._columns, cells, strict=True)]
+        return "  ".join(filled).rstrip()
 
 
 def _styled(text: str, style: str) -> str:

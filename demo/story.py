@@ -11,6 +11,7 @@ from demo import screen
 from demo.examples import Examples
 from demo.rules import abridged
 from demo.scaling import Caller, Outcome, observe
+from demo.screen import Column
 from lab import nft
 from lab.agent import AgentProcess
 from lab.namespace import Namespace
@@ -24,6 +25,7 @@ STEPS = (1, 3, 0, 3, 2)
 """How many endpoints the scaled Service has, one after the other; it begins with three."""
 AWAY_SECONDS = 1.0
 DEADLINE_SECONDS = 15.0
+LOOK_SECONDS = 0.05
 
 
 class Story:
@@ -80,25 +82,34 @@ class Story:
         """Ask every ClusterIP and NodePort of the examples and show who answered how often."""
         screen.heading(f"Who answers: {QUESTIONS} new connections (or UDP flows) for each row")
         names = [pod.name for pod in self._backends]
-        rows = [self._row(caller, target, names) for caller, target in self._questions()]
-        screen.table(["from", "to", "server sees", *names, "failed"], rows)
+        table = screen.Table(
+            Column("from", 6),
+            Column("to", 37),
+            Column("server sees"),
+            *(Column(name, is_number=True) for name in (*names, "failed")),
+        )
+        for caller, service, target in self._questions():
+            cells = self._cells_of_answers(caller, target, names)
+            table.row([caller.name, f"{service} {target}", *cells])
 
     def scale(self, callers: Sequence[Caller]) -> None:
         """Scale the Service and show how soon the traffic follows."""
         screen.heading(f"{self._web.name} is scaled while new connections go on without a pause")
         addresses = [a for pod in self._backends for a in pod.addresses]
-        rows, count = [], len(self._backends)
+        table = screen.Table(
+            Column("change", 16),
+            Column("new connections", 33),
+            *(Column(title, is_number=True) for title in ("followed after", "opened")),
+            *(Column(title, is_number=True) for title in ("answered", "refused", "failed")),
+        )
+        count = len(self._backends)
         for wanted in STEPS:
+            change = f"{count} -> {wanted} endpoints"
             changed_at = self._examples.scale(SCALED_SERVICE, wanted)
             seen = observe(callers, changed_at, addresses[: 2 * count], addresses[: 2 * wanted])
             for caller, outcome in zip(callers, seen, strict=True):
-                change = f"{count} -> {wanted} endpoints"
-                rows.append([change, caller.label, *self._cells(change, caller, outcome)])
+                table.row([change, caller.label, *self._cells_of_change(change, caller, outcome)])
             count = wanted
-        screen.table(
-            ["change", "connections", "followed after", "opened", "answered", "refused", "failed"],
-            rows,
-        )
         screen.say("refused is right while there is no endpoint; failed is never right")
 
     def kill_and_restart(self, callers: Sequence[Caller]) -> None:
@@ -139,16 +150,19 @@ class Story:
         for line in abridged(self._lab.node.run("nft", "list", "table", "ip", "nodeproxy")):
             screen.say(line)
 
-    def _questions(self) -> Iterator[tuple[Namespace, Target]]:
+    def _questions(self) -> Iterator[tuple[Namespace, str, Target]]:
+        """Who asks which Service where."""
         for service in self._services:
             for target in service.cluster_targets():
-                yield self._caller.namespace, target
+                yield self._caller.namespace, service.name, target
             for target in service.node_targets(NODE_ADDRESSES):
-                yield self._lab.client, target
+                yield self._lab.client, service.name, target
         for target in self._web.cluster_targets():
-            yield self._lab.node, target
+            yield self._lab.node, self._web.name, target
 
-    def _row(self, caller: Namespace, target: Target, names: Sequence[str]) -> list[str]:
+    def _cells_of_answers(
+        self, caller: Namespace, target: Target, names: Sequence[str]
+    ) -> list[str]:
         outcomes = ask_many(caller, target, QUESTIONS)
         answers = [o for o in outcomes if isinstance(o, Answer)]
         name_by_address = {a: pod.name for pod in self._backends for a in pod.addresses}
@@ -158,20 +172,15 @@ class Story:
         if failed or not answers:
             self._note(f"{failed} of {len(outcomes)} from {caller.name} to {target} failed")
         seen_as = ", ".join(sorted({self._name(answer.seen_as) for answer in answers}))
-        return [
-            caller.name,
-            str(target),
-            seen_as or "-",
-            *(str(by_name.get(name, 0)) for name in names),
-            str(failed),
-        ]
+        shares = [str(by_name.get(name, 0)) for name in names]
+        return [seen_as or "-", *shares, str(failed)]
 
     def _name(self, address: str) -> str:
         names = {a: pod.name for pod in self._lab.pods for a in pod.addresses}
         names |= dict.fromkeys(NODE_ADDRESSES, "node") | dict.fromkeys(CLIENT_ADDRESSES, "client")
         return names.get(address, address)
 
-    def _cells(self, change: str, caller: Caller, outcome: Outcome) -> list[str]:
+    def _cells_of_change(self, change: str, caller: Caller, outcome: Outcome) -> list[str]:
         if outcome.followed_seconds is None:
             self._note(f"{change}: connections {caller.label} did not follow")
             followed = "never"
@@ -210,7 +219,8 @@ class Story:
     def _ask_while_agent_runs(self, target: Target) -> Answer | Failure:
         if not self._agent.is_running:
             raise DemoFailed(self._with_log("the agent ended by itself"))
-        return ask(self._caller.namespace, target)
+        # Short: a SYN that nobody heard is sent again after a second only.
+        return ask(self._caller.namespace, target, timeout=LOOK_SECONDS)
 
     def _with_log(self, problem: str) -> str:
         return f"{problem}\n\nThe agent said:\n{self._agent.log_tail()}"

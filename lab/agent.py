@@ -35,14 +35,14 @@ def agent_command() -> str:
     return found
 
 
-def node_arguments() -> list[str]:
+def node_arguments(node_name: str) -> list[str]:
     """Return the flags that tell the agent about the private node.
 
     NodePorts are open on the first address pair only, so that the other one shows the difference.
     """
     first_pair = ",".join(f"{a}/{128 if ':' in a else 32}" for a in NODE_ADDRESSES)
     return [
-        f"--hostname-override={NODE_NAME}",
+        f"--hostname-override={node_name}",
         f"--cluster-cidr={','.join(CLUSTER_CIDRS)}",
         f"--nodeport-addresses={first_pair}",
         "--healthz-bind-address={}:{}".format(*HEALTH_ADDRESS),
@@ -53,16 +53,19 @@ def node_arguments() -> list[str]:
 class AgentProcess:
     """`nodeproxy run` on the node: start, stop, kill, start again."""
 
-    def __init__(self, node: Namespace, source: Sequence[str], log: Path) -> None:
+    def __init__(
+        self, node: Namespace, source: Sequence[str], log: Path, node_name: str = NODE_NAME
+    ) -> None:
         """Prepare, without starting.
 
         Args:
             node: where it runs.
             source: the flags that name its source of Services, such as `--manifests=DIR`.
             log: a file that takes what it prints; restarts append.
+            node_name: what the cluster calls the node.
         """
         self._node = node
-        self._command = [agent_command(), "run", *node_arguments(), *source]
+        self._command = [agent_command(), "run", *node_arguments(node_name), *source]
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 

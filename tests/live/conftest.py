@@ -9,6 +9,7 @@ import pytest
 from lab import nft
 from lab.agent import AgentProcess
 from lab.topology import private_node
+from lab.waiting import eventually
 from tests.live.clusters import SOURCES, open_cluster
 from tests.live.site import HOST_PORT, OTHER_POD_PORT, PACKET_KINDS, POD_PORT, PacketKind, Site
 
@@ -23,6 +24,7 @@ def site(
         lab.serve(tcp=[POD_PORT, OTHER_POD_PORT], udp=[POD_PORT, OTHER_POD_PORT])
         lab.serve_on_node(tcp=[HOST_PORT], udp=[HOST_PORT])
         with AgentProcess(lab.node, cluster.agent_arguments, log) as agent:
+            _wait_ready(agent)
             yield Site(lab, cluster, agent)
 
 
@@ -34,13 +36,28 @@ def kind(request: pytest.FixtureRequest) -> PacketKind:
 
 
 @pytest.fixture(autouse=True)
-def _rules_can_be_listed(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After every test people and programs must be able to list the ruleset (`nft` may abort)."""
+def _agent_is_well(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Begin each test with a running agent; see afterwards that it runs and its rules list.
+
+    People and programs must be able to list the ruleset at any time (`nft` may abort).
+    """
+    if "site" not in request.fixturenames:
+        yield
+        return
+    site: Site = request.getfixturevalue("site")
+    if not site.agent.is_running:
+        site.agent.start()
+        _wait_ready(site.agent)
     yield
-    if "site" in request.fixturenames:
-        node = request.getfixturevalue("site").node
-        nft.list_ruleset(node)
-        nft.list_ruleset_json(node)
+    assert site.agent.is_running, "the agent ended by itself"
+    nft.list_ruleset(site.node)
+    nft.list_ruleset_json(site.node)
+
+
+def _wait_ready(agent: AgentProcess) -> None:
+    eventually("the agent is ready", lambda: agent.is_ready() or not agent.is_running)
+    if not agent.is_running:
+        pytest.fail(f"the agent ended by itself:\n{agent.log_tail()}", pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
