@@ -76,6 +76,8 @@ class ClusterState:
         self.node: NodeInfo | None = None
         self.synced: set[Kind] = set()
         self.problems: dict[ObjectKey, tuple[Problem, ...]] = {}
+        self.endpoint_count = 0
+        """How many addresses the sources report, ready or not, over all Services."""
         self._groups: dict[ServiceKey, dict[str, tuple[EndpointGroup, ...]]] = {}
         self._service_by_slice: dict[tuple[str, str], ServiceKey] = {}
 
@@ -98,12 +100,6 @@ class ClusterState:
                     assert_never(event)
         changes.problems = tuple(new_problems)
         return changes
-
-    @property
-    def endpoint_count(self) -> int:
-        """How many addresses the sources report, ready or not, over all Services."""
-        sources = (groups for by_name in self._groups.values() for groups in by_name.values())
-        return sum(len(group.addresses) for groups in sources for group in groups)
 
     def endpoints(self, family: Family, key: ServicePortKey) -> tuple[Endpoint, ...]:
         """All endpoints of a service port in canonical order, usable or not."""
@@ -185,19 +181,19 @@ class ClusterState:
         changes: Changes,
     ) -> None:
         """Replace what one source contributes to a Service; nothing leaves no trace (EP-12)."""
-        sources = self._groups.get(service)
+        sources = self._groups.get(service, {})
+        former = sources.get(source, ())
+        if groups == former:
+            return
+        changes.services.add(service)
+        # Counted as it changes: counting anew takes 3 ms at 10,000 slices, on every sync.
+        self.endpoint_count += _address_count(groups) - _address_count(former)
         if groups:
-            if sources is None:
-                sources = self._groups[service] = {}
-            elif sources.get(source) == groups:
-                return
-            sources[source] = groups
-            changes.services.add(service)
-        elif sources is not None and source in sources:
-            changes.services.add(service)
-            del sources[source]
-            if not sources:
-                del self._groups[service]
+            self._groups.setdefault(service, sources)[source] = groups
+            return
+        del sources[source]
+        if not sources:
+            del self._groups[service]
 
     def _note_problems(self, key: ObjectKey, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
         """Keep the problems of an object, and return those it did not have before."""
@@ -208,3 +204,7 @@ class ClusterState:
         known = self.problems.get(key, ())
         self.problems[key] = problems
         return tuple(problem for problem in problems if problem not in known)
+
+
+def _address_count(groups: tuple[EndpointGroup, ...]) -> int:
+    return sum(len(group.addresses) for group in groups)

@@ -255,6 +255,21 @@ class TestSlices:
         assert texts(look_up(state, family=Family.IPV6)) == ["[fd00::1]:80"]
 
 
+def test_addresses_are_counted_as_they_come_and_go(state: ClusterState):
+    counts = []
+    for event in (
+        generated(1, 3).upserted(),
+        endpoints("web").address("10.0.0.1").address("fd00::1").port(80).upserted(),
+        generated(1, 5, unready=2).upserted(),
+        generated(1, 5).removed(),
+        endpoints("web").removed(),
+    ):
+        state.apply([event])
+        counts.append(state.endpoint_count)
+
+    assert counts == [3, 5, 7, 2, 0]
+
+
 class TestWhatCountsAsAChange:
     def test_a_new_slice_does_and_its_repetition_does_not(self, state: ClusterState):
         """TS-201."""
