@@ -110,7 +110,9 @@ class Story:
             for caller, outcome in zip(callers, seen, strict=True):
                 table.row([change, caller.label, *self._cells_of_change(change, caller, outcome)])
             count = wanted
-        screen.say("refused is right while there is no endpoint; failed is never right")
+        screen.say("followed after: from the change of the file to the first connection that shows")
+        screen.say("it, with about one new connection a millisecond; refused is right while there")
+        screen.say("is no endpoint; failed is never right")
 
     def kill_and_restart(self, callers: Sequence[Caller]) -> None:
         """Kill the agent under traffic, start it again, and show that nobody noticed."""
@@ -146,7 +148,7 @@ class Story:
 
     def show_rules(self) -> None:
         """Show what the kernel has."""
-        screen.heading("What the kernel has: nft list table ip nodeproxy (long lists are cut)")
+        screen.heading("What the kernel has: nft list table ip nodeproxy, shortened")
         for line in abridged(self._lab.node.run("nft", "list", "table", "ip", "nodeproxy")):
             screen.say(line)
 
