@@ -13,7 +13,7 @@ from lab.agent import AgentProcess
 from lab.namespace import Namespace
 from lab.objects import Backend, Policy, Port
 from lab.topology import NODE_ADDRESSES, NODE_NAME, Lab, Pod
-from lab.traffic import ANSWER_TIMEOUT_SECONDS, Answer, FailureKind, Outcome, Target, ask
+from lab.traffic import Answer, FailureKind, Outcome, Target, ask
 from lab.waiting import eventually
 from tests.live.clusters import Cluster
 
@@ -23,8 +23,9 @@ Protocol = Literal["tcp", "udp"]
 POD_PORT = 8080
 OTHER_POD_PORT = 5353
 HOST_PORT = 9000
-LOOK_SECONDS = 0.25
-"""How long one question may take where it is repeated until it is answered."""
+LOOK_SECONDS = 0.1
+"""How long one question may take where it is repeated until its outcome is the right one; the
+kernel sends a SYN that nobody heard again after a second only."""
 ELSEWHERE = "another-node"
 
 
@@ -171,11 +172,10 @@ def server_of(caller: Namespace, target: Target) -> str:
 
 
 def first_failure(caller: Namespace, target: Target, *kinds: FailureKind) -> Outcome:
-    """Ask until it fails in one of these ways, and return that failure."""
-    timeout = LOOK_SECONDS if "timeout" in kinds else ANSWER_TIMEOUT_SECONDS
+    """Ask until it fails in one of these ways, soon enough, and return that failure."""
     return eventually(
         f"{' or '.join(kinds)} from {target} to {caller.name}",
-        lambda: ask(caller, target, timeout=timeout),
+        lambda: ask(caller, target, timeout=LOOK_SECONDS),
         lambda seen: not isinstance(seen, Answer) and seen.kind in kinds,
     )
 
