@@ -18,6 +18,12 @@ from tests.live.site import LOOK_SECONDS, PACKET_KINDS, PacketKind, Site, Web, a
 pytestmark = pytest.mark.live
 
 MAX_STOP_SECONDS = 5.0
+OF_OTHERS = """
+table inet of-others {
+  set services { type ipv4_addr; elements = { 10.96.0.1 } }
+  chain input { type filter hook input priority 10; ip saddr @services counter drop; }
+}
+"""
 
 
 @contextlib.contextmanager
@@ -145,12 +151,37 @@ def test_flushed_ruleset_is_repaired(site: Site):
 
 
 @pytest.mark.parametrize("family", ["ip", "ip6"])
-def test_deleted_table_is_repaired(site: Site, family: str):
+@pytest.mark.parametrize("damage", ["delete table", "flush table"])
+def test_damaged_table_is_repaired(site: Site, damage: str, family: str):
     web = site.published(site.backends(1))
 
-    site.node.run("nft", "delete", "table", family, "nodeproxy")
+    site.node.run("nft", *damage.split(), family, "nodeproxy")
 
     wait_for_servers(site, web, site.backends(1))
+
+
+def test_emptied_maps_are_filled_again(site: Site):
+    web = site.published(site.backends(1))
+    maps = [o["map"] for o in nft.list_ruleset_json(site.node) if "map" in o]
+
+    nft.load(site.node, "\n".join(f"flush map {m['family']} nodeproxy {m['name']}" for m in maps))
+
+    assert maps
+    wait_for_servers(site, web, site.backends(1))
+
+
+def test_tables_of_others_are_left_alone(site: Site):
+    nft.load(site.node, OF_OTHERS)
+    before = site.node.run("nft", "-a", "list", "table", "inet", "of-others")
+
+    web = site.published(site.backends(2))
+    site.agent.stop()
+    site.agent.command_output("cleanup")
+    site.agent.start()
+    wait_for_servers(site, web, site.backends(2))
+
+    assert site.node.run("nft", "-a", "list", "table", "inet", "of-others") == before
+    site.node.run("nft", "delete", "table", "inet", "of-others")
 
 
 def servers_of(site: Site, web: Web, kind: PacketKind) -> set[str]:
