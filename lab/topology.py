@@ -102,12 +102,9 @@ class Lab:
         return [(f"10.244.1.{i}", f"fd00:10:244:1::{i}") for i in range(1, count + 1)]
 
     def close(self) -> None:
-        """Stop the servers and let the namespaces go."""
+        """Stop the servers."""
         for server in self._servers:
             server.close()
-        for namespace in (self.node, self.client, *(p.namespace for p in self.pods)):
-            namespace.close()
-        self.crowd.namespace.close()
 
 
 @contextlib.contextmanager
@@ -117,28 +114,34 @@ def private_node(pod_names: Sequence[str] = ("pod1", "pod2", "pod3", "pod4")) ->
     Args:
         pod_names: up to fifteen characters each; the first pod has the addresses ending in 11.
     """
-    node, client = Namespace("node"), Namespace("client")
-    members = [_pod(name, number) for number, name in enumerate(pod_names, _FIRST_POD_NUMBER)]
-    crowd = _pod("crowd", _CROWD_NUMBER)
-    lab = Lab(node, client, members, crowd)
-    try:
-        node.set_sysctls(_NODE_SYSCTLS)
-        client.set_sysctls(_ROUTER_SYSCTLS)
-        for pod in members:
-            pod.namespace.set_sysctls(_COMMON_SYSCTLS)
-        crowd.namespace.set_sysctls(_CROWD_SYSCTLS)
-        node.ip(*_node_lines(client, (*members, crowd)))
-        client.ip(*_client_lines())
-        for number, pod in enumerate(members, _FIRST_POD_NUMBER):
-            pod.namespace.ip(*_pod_lines(pod, number))
-        crowd.namespace.ip(*_pod_lines(crowd, _CROWD_NUMBER), *_owning(CROWD_CIDRS))
+    with contextlib.ExitStack() as stack:
+        node, client = (stack.enter_context(Namespace(name)) for name in ("node", "client"))
+        numbered = [*enumerate(pod_names, _FIRST_POD_NUMBER), (_CROWD_NUMBER, "crowd")]
+        *pods, crowd = (
+            Pod(stack.enter_context(Namespace(name)), f"10.244.0.{n}", f"fd00:10:244::{n}")
+            for n, name in numbered
+        )
+        _configure(node, client, [*pods, crowd])
+        lab = Lab(node, client, pods, crowd)
+        stack.callback(lab.close)
         yield lab
-    finally:
-        lab.close()
 
 
-def _pod(name: str, number: int) -> Pod:
-    return Pod(Namespace(name), f"10.244.0.{number}", f"fd00:10:244::{number}")
+def _configure(node: Namespace, client: Namespace, pods: Sequence[Pod]) -> None:
+    """Make the links and routes; first the settings that links are born with."""
+    node.set_sysctls(_NODE_SYSCTLS)
+    client.set_sysctls(_ROUTER_SYSCTLS)
+    for pod in pods:
+        is_crowd = _number(pod) == _CROWD_NUMBER
+        pod.namespace.set_sysctls(_CROWD_SYSCTLS if is_crowd else _COMMON_SYSCTLS)
+    node.ip(*_node_lines(client, pods))
+    client.ip(*_client_lines())
+    for pod in pods:
+        pod.namespace.ip(*_pod_lines(pod))
+
+
+def _number(pod: Pod) -> int:
+    return int(pod.ipv4.rpartition(".")[2])
 
 
 def _node_mac(number: int) -> str:
@@ -157,7 +160,7 @@ def _node_lines(client: Namespace, pods: Sequence[Pod]) -> list[str]:
     lines += [_neighbour(a, _peer_mac(_CLIENT_NUMBER)) for a in CLIENT_ADDRESSES]
     lines += [f"route add default via {a}" for a in CLIENT_ADDRESSES]
     for pod in pods:
-        number = int(pod.ipv4.rpartition(".")[2])
+        number = _number(pod)
         lines += _link(pod.name, number, pod.namespace)
         for address in pod.addresses:
             lines += [f"route add {address} dev {pod.name}"]
@@ -186,12 +189,14 @@ def _client_lines() -> list[str]:
     return [*lines, "route add unreachable 0.0.0.0/0", "route add unreachable ::/0"]
 
 
-def _pod_lines(pod: Pod, number: int) -> list[str]:
+def _pod_lines(pod: Pod) -> list[str]:
     lines = ["link set lo up", "link set eth0 up"]
     lines += [f"addr add {pod.ipv4}/32 dev eth0", f"addr add {pod.ipv6}/128 dev eth0"]
     lines += [f"route add {_POD_GATEWAYS[0]} dev eth0 scope link"]
-    lines += [_neighbour(gateway, _node_mac(number)) for gateway in _POD_GATEWAYS]
+    lines += [_neighbour(gateway, _node_mac(_number(pod))) for gateway in _POD_GATEWAYS]
     lines += [f"route add default via {gateway} dev eth0" for gateway in _POD_GATEWAYS]
+    if _number(pod) == _CROWD_NUMBER:
+        lines += [f"route add local {cidr} dev lo" for cidr in CROWD_CIDRS]
     return lines
 
 
@@ -205,10 +210,6 @@ def _link(name: str, number: int, peer: Namespace) -> list[str]:
 
 def _neighbour(address: str, mac: str, device: str = "eth0") -> str:
     return f"neigh add {address} lladdr {mac} dev {device} nud permanent"
-
-
-def _owning(cidrs: Sequence[str]) -> list[str]:
-    return [f"route add local {cidr} dev lo" for cidr in cidrs]
 
 
 def _length(address: str) -> int:
