@@ -103,7 +103,7 @@ class FileDecoder(msgspec.Struct, frozen=True):
         for raw, head in _flatten(documents):
             place = Place(file, raw.line)
             if isinstance(head, _Stranger):
-                yield _stranger(place, head)
+                yield _stranger(raw, file, head)
                 continue
             version, name = head.api_version or "", head.kind or ""
             kind = KINDS.get((version, name))
@@ -118,7 +118,7 @@ class FileDecoder(msgspec.Struct, frozen=True):
         try:
             key = _key(kind, head.metadata or _HeadMeta())
         except _Stranger as exc:
-            return _stranger(place, exc)
+            return _stranger(raw, place.file, exc)
         try:
             found = raw.decode(TYPES[kind])
             if not self._is_wanted(key, found):
@@ -188,10 +188,11 @@ def _named(found: ApiObject, key: ObjectKey) -> ApiObject:
     return msgspec.structs.replace(found, metadata=metadata)
 
 
-def _stranger(place: Place, why: _Stranger) -> Remark:
+def _stranger(raw: RawObject, file: str, why: _Stranger) -> Remark:
+    place = Place(file, raw.line_of(_steps(why.field)))
     message = f"{why.reason}; the object is ignored"
     return Remark(
-        ("stranger", place.file, why.field, why.reason), Problem(str(place), why.field, message)
+        ("stranger", file, why.field, why.reason), Problem(str(place), why.field, message)
     )
 
 
