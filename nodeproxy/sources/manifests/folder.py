@@ -163,19 +163,15 @@ class Folder:
 
     def _list(self, now: float) -> dict[str, Signature]:
         status = os.stat(self._directory)
-        with os.scandir(self._directory) as entries:
-            names = [e.name for e in entries if _counts(e.name)]
-        if self._identity is not None and self._identity != (status.st_dev, status.st_ino):
-            self._patient_until = now + self._timing.patience_seconds
-        self._identity = (status.st_dev, status.st_ino)
+        identity = (status.st_dev, status.st_ino)
         found = {}
-        for name in names:
-            try:
-                status = os.stat(self._directory / name)
-            except OSError:
-                continue  # gone meanwhile, or a link that leads nowhere
-            if stat.S_ISREG(status.st_mode):
-                found[name] = _signature(status)
+        with os.scandir(self._directory) as entries:
+            for entry in entries:
+                if _counts(entry.name) and (signature := _signature(entry)) is not None:
+                    found[entry.name] = signature
+        if self._identity is not None and self._identity != identity:
+            self._patient_until = now + self._timing.patience_seconds
+        self._identity = identity
         return found
 
     def directory_is_gone(self) -> None:
@@ -221,7 +217,14 @@ def _counts(name: str) -> bool:
     return name.endswith(SUFFIXES) and not name.startswith(".")
 
 
-def _signature(status: os.stat_result) -> Signature:
+def _signature(entry: os.DirEntry[str]) -> Signature | None:
+    """The version of what an entry leads to; None if that is no regular file."""
+    try:
+        status = entry.stat()
+    except OSError:
+        return None  # gone meanwhile, or a link that leads nowhere
+    if not stat.S_ISREG(status.st_mode):
+        return None
     return Signature(
         status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
     )
