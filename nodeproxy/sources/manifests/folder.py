@@ -131,6 +131,10 @@ class Folder:
         if hints.is_lost:
             self.directory_is_gone()
         found = self._list(now)
+        if is_first:
+            # Some file systems (btrfs) leave out of a listing what is renamed meanwhile. Later a
+            # file gets time to come back; the first look has the last word on what to program.
+            found |= self._list(now)
         going, gone, waits = self._missing(found, now)
         to_read = []
         for name in sorted(found):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from nodeproxy.sources.manifests.folder import DirectoryUnreadable, Folder, Look, Timing
+from nodeproxy.sources.manifests.folder import DirectoryUnreadable, Folder, Look, Signature, Timing
 from nodeproxy.sources.manifests.watch import Hints
 
 TIMING = Timing(tick_seconds=1.0, settle_seconds=0.25, patience_seconds=1.0)
@@ -41,6 +42,18 @@ def test_first_look_takes_everything_at_once(directory: Path):
     look = Folder(directory, TIMING).look(NO_HINTS, now=10.0, is_first=True)
 
     assert look == Look(("a.yaml", "b.yaml", "empty.yml"), total_bytes=26)
+
+
+def test_file_that_one_listing_leaves_out_is_not_overlooked_at_first(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = Folder(directory, TIMING)
+    listings: list[Callable[[float], dict[str, Signature]]] = [folder._list, lambda now: {}]
+    monkeypatch.setattr(folder, "_list", lambda now: listings.pop()(now))
+
+    look = folder.look(NO_HINTS, now=10.0, is_first=True)
+
+    assert look.to_read == ("a.yaml", "b.yaml")
 
 
 def test_only_visible_manifests_that_are_regular_files_count(tmp_path: Path):
