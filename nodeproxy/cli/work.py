@@ -61,7 +61,7 @@ def wait_for(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 def _loop_factory() -> Callable[[], AbstractEventLoop] | None:
-    """Uvloop's where it is installed; it is not available for every machine."""
+    """The loop of uvloop where that is installed; it is not to be had on every machine."""
     try:
         from uvloop import new_event_loop
     except ImportError:
