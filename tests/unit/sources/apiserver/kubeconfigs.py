@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,16 @@ def kubeconfig(
     user: dict[str, Any],
     *,
     server: str = "https://127.0.0.1:6443",
-    is_verified: bool = True,
-    **cluster: str,
+    cluster: Mapping[str, str | bool] | None = None,
 ) -> Path:
     """Write a kubeconfig with one context; returns its path."""
     path = directory / "kubeconfig"
-    checks = {} if is_verified else {"insecure-skip-tls-verify": True}
     content = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "here",
         "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
-        "clusters": [{"name": "c", "cluster": {**checks, "server": server, **cluster}}],
+        "clusters": [{"name": "c", "cluster": {"server": server, **(cluster or {})}}],
         "users": [{"name": "u", "user": user}],
     }
     path.write_text(yaml.safe_dump(content))

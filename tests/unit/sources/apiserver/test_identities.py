@@ -75,7 +75,7 @@ async def test_user_and_password_become_basic_authentication(tmp_path: Path):
 
 async def test_client_certificates_are_read_from_files(tmp_path: Path):
     files = {"client-certificate": str(TLS / "client.pem"), "client-key": str(TLS / "client.key")}
-    path = kubeconfig(tmp_path, files, **{"certificate-authority": str(TLS / "ca.pem")})
+    path = kubeconfig(tmp_path, files, cluster={"certificate-authority": str(TLS / "ca.pem")})
 
     identity = await Kubeconfig(str(path))()
 
@@ -90,7 +90,7 @@ async def test_inline_certificates_leave_no_key_on_the_disk(
         "client-certificate-data": inline("client.pem"),
         "client-key-data": inline("client.key"),
     }
-    path = kubeconfig(tmp_path, user, **{"certificate-authority-data": inline("ca.pem")})
+    path = kubeconfig(tmp_path, user, cluster={"certificate-authority-data": inline("ca.pem")})
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
@@ -164,7 +164,7 @@ async def test_server_name_and_proxy_are_taken_over(tmp_path: Path):
     path = kubeconfig(
         tmp_path,
         {"token": "secret"},
-        **{"tls-server-name": "kubernetes.default", "proxy-url": "http://proxy:3128"},
+        cluster={"tls-server-name": "kubernetes.default", "proxy-url": "http://proxy:3128"},
     )
 
     identity = await Kubeconfig(str(path))()
@@ -176,7 +176,7 @@ async def test_server_name_and_proxy_are_taken_over(tmp_path: Path):
 
 
 async def test_verification_can_be_switched_off(tmp_path: Path):
-    path = kubeconfig(tmp_path, {"token": "secret"}, is_verified=False)
+    path = kubeconfig(tmp_path, {"token": "secret"}, cluster={"insecure-skip-tls-verify": True})
 
     identity = await Kubeconfig(str(path))()
 
