@@ -123,20 +123,11 @@ def lookup(set_name: str) -> bytes:
 
 def lookup_data(map_name: str) -> bytes:
     """Replace the key at the first register by the map's data; stop the rule if missing."""
-    return _lookup_into(map_name, register(0))
-
-
-def lookup_verdict(map_name: str) -> bytes:
-    """Take the verdict the map holds for the key at the first register; go on if missing."""
-    return _lookup_into(map_name, nf.NFT_REG_VERDICT)
-
-
-def _lookup_into(map_name: str, destination: int) -> bytes:
     return _expression(
         "lookup",
         string(nf.NFTA_LOOKUP_SET, map_name),
         u32(nf.NFTA_LOOKUP_SREG, register(0)),
-        u32(nf.NFTA_LOOKUP_DREG, destination),
+        u32(nf.NFTA_LOOKUP_DREG, register(0)),
         u32(nf.NFTA_LOOKUP_FLAGS, 0),
     )
 
@@ -176,18 +167,14 @@ def reject_tcp_reset() -> bytes:
     return _expression("reject", u32(nf.NFTA_REJECT_TYPE, nf.NFT_REJECT_TCP_RST))
 
 
-def verdict(code: int, chain: str = "") -> bytes:
-    """NFTA_DATA_VERDICT with a code (NFT_GOTO, NF_DROP, ...) and, for jumps, a chain."""
+def immediate_verdict(code: int, chain: str = "") -> bytes:
+    """End of a rule: NF_DROP, or NFT_JUMP or NFT_GOTO with a chain."""
     parts = u32(nf.NFTA_VERDICT_CODE, code)
     if chain:
         parts += string(nf.NFTA_VERDICT_CHAIN, chain)
-    return attribute(nf.NFTA_DATA_VERDICT, parts)
-
-
-def immediate_verdict(code: int, chain: str = "") -> bytes:
-    """End of a rule: drop, jump or goto."""
+    verdict = attribute(nf.NFTA_DATA_VERDICT, parts)
     return _expression(
         "immediate",
         u32(nf.NFTA_IMMEDIATE_DREG, nf.NFT_REG_VERDICT),
-        attribute(nf.NFTA_IMMEDIATE_DATA, verdict(code, chain)),
+        attribute(nf.NFTA_IMMEDIATE_DATA, verdict),
     )

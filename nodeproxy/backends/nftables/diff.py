@@ -10,11 +10,10 @@ or the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
-from nodeproxy.backends.nftables import skeleton as layout
 from nodeproxy.backends.nftables.keys import slot_bytes
 from nodeproxy.backends.nftables.mirror import Change, Content
 from nodeproxy.backends.nftables.objects import (
@@ -35,10 +34,9 @@ from nodeproxy.backends.nftables.objects import (
     RawElement,
     Skeleton,
     Slots,
-    Verdict,
 )
 from nodeproxy.backends.nftables.slots import assign_slots
-from nodeproxy.plan.types import FamilySettings, PlanKey
+from nodeproxy.plan.types import PlanKey
 
 TABLE_COMMENT = "rules of nodeproxy; changes by hand are undone"
 
@@ -53,13 +51,12 @@ class Difference(msgspec.Struct):
 class Differ:
     """Collects one transaction's worth of differences against a content that stays as it is.
 
-    Call in this order: `table`, `chain`s and `element`s as needed, the removals, `finish`.
+    Call in this order: `table` if the frame may differ, `element`, `remove`, `prune`, `finish`.
     """
 
     # Mutable state: the lists that `finish` puts in order.
-    def __init__(self, content: Content, settings: FamilySettings) -> None:
+    def __init__(self, content: Content) -> None:
         self._content = Content() if content.unusable else content
-        self._settings = settings
         self._created: list[Operation] = []
         self._rules: list[Operation] = []
         self._deletes: dict[str, list[RawElement]] = {}
@@ -70,7 +67,7 @@ class Differ:
             self._created.append(DeleteTable())
 
     def table(self, skeleton: Skeleton) -> None:
-        """The table, its sets and its fixed chains."""
+        """The table, its sets and its chains."""
         if not self._content.exists:
             self._created.append(AddTable(TABLE_COMMENT))
         for spec in skeleton.sets:
@@ -79,19 +76,9 @@ class Differ:
                 self._change.sets[spec.name] = spec
         for chain in skeleton.chains:
             self._chain(chain)
-        for name, chain_installed in self._content.chains.items():
-            if layout.is_slot_chain(name) and chain_installed is not None:
-                self._chain(layout.slot_chain(name, self._settings))
-
-    def slot_chain(self, name: str) -> None:
-        """A chain that elements are about to refer to, with those it refers to itself."""
-        for needed in layout.slot_chains_for(name):
-            known = needed in self._change.chains or self._content.chains.get(needed) is not None
-            if not known:
-                self._chain(layout.slot_chain(needed, self._settings))
 
     def _chain(self, chain: Chain) -> None:
-        if chain.name in self._change.chains or self._content.chains.get(chain.name) == chain:
+        if self._content.chains.get(chain.name) == chain:
             return
         if chain.name in self._content.chains:
             self._rules.append(FlushChain(chain.name))
@@ -107,15 +94,12 @@ class Differ:
             found = installed.get(element.key)
             self._slots(element, found if isinstance(found, Slots) else Slots(), value, owner)
             return
-        if isinstance(value, Verdict) and layout.is_slot_chain(value.chain):
-            self.slot_chain(value.chain)
         if element.key in installed:
             if installed[element.key] == value:
                 return
-            self._deletes.setdefault(element.set_name, []).append(
-                RawElement(element.key, None, owner)
-            )
-        self._adds.setdefault(element.set_name, []).append(RawElement(element.key, value, owner))
+            self._delete(element.set_name, element.key, owner)
+        raw = RawElement(element.key, None, value, owner)
+        self._adds.setdefault(element.set_name, []).append(raw)
         self._change.elements[element] = value
 
     def _slots(
@@ -134,14 +118,14 @@ class Differ:
             slot_key = key + slot_bytes(index)
             if old is not None:
                 self._delete(set_name, slot_key, owner)
-            adds.append(RawElement(slot_key, data, owner))
+            adds.append(RawElement(slot_key, data, "", owner))
         for index in range(len(slots), before):
             if installed[index] is not None:
                 self._delete(set_name, key + slot_bytes(index), owner)
         self._change.elements[element] = slots
 
     def _delete(self, set_name: str, key: bytes, owner: PlanKey | None) -> None:
-        self._deletes.setdefault(set_name, []).append(RawElement(key, None, owner))
+        self._deletes.setdefault(set_name, []).append(RawElement(key, None, "", owner))
 
     def remove(self, elements: Iterable[ElementId]) -> None:
         """Elements that shall not be there."""
@@ -159,9 +143,9 @@ class Differ:
                 self._delete(set_name, key, None)
             self._change.removed.add(element)
 
-    def prune(self, skeleton: Skeleton, needed_slot_chains: set[str]) -> None:
+    def prune(self, skeleton: Skeleton) -> None:
         """Chains and sets of our table that nothing needs, whoever made them."""
-        keep = {chain.name for chain in skeleton.chains} | needed_slot_chains
+        keep = {chain.name for chain in skeleton.chains}
         strangers = [name for name in self._content.chains if name not in keep]
         self._dropped.extend(FlushChain(name) for name in strangers)
         self._dropped.extend(DeleteChain(name) for name in strangers)
@@ -175,21 +159,6 @@ class Differ:
         """Everything collected, in an order the kernel accepts."""
         operations = [*self._created, *self._rules]
         operations += [DeleteElements(name, tuple(raw)) for name, raw in self._deletes.items()]
-        # Endpoints before the frontends that lead to them.
-        for name in sorted(self._adds, key=lambda name: name in _DISPATCH):
-            if self._adds[name]:
-                operations.append(AddElements(name, tuple(self._adds[name])))
+        operations += [AddElements(name, tuple(raw)) for name, raw in self._adds.items() if raw]
         operations += self._dropped
         return Difference(operations, self._change)
-
-
-_DISPATCH = frozenset({layout.SERVICE_IPS, layout.SERVICE_NODEPORTS})
-
-
-def slot_chains_of(wanted: Mapping[ElementId, ElementValue]) -> set[str]:
-    """The names of all slot chains that elements refer to, directly or through another chain."""
-    names: set[str] = set()
-    for value in wanted.values():
-        if isinstance(value, Verdict) and layout.is_slot_chain(value.chain):
-            names.update(layout.slot_chains_for(value.chain))
-    return names

@@ -37,7 +37,7 @@ from nodeproxy.backends.nftables.objects import (
 )
 from nodeproxy.backends.nftables.userdata import COMMENT, encode_comment
 from nodeproxy.model.addresses import Family
-from nodeproxy.netlink import attributes, expressions, messages
+from nodeproxy.netlink import attributes, messages
 from nodeproxy.netlink import nf_tables as nf
 from nodeproxy.netlink.attributes import attribute, string, u32
 
@@ -176,25 +176,22 @@ class _Encoder:
 
 def encode_element(element: RawElement, *, adding: bool) -> bytes:
     """One LIST_ELEM attribute; keys and endpoint data are multiples of four bytes long."""
-    key, data, _ = element
+    key, data, comment, _ = element
     size = len(key)
-    if not adding or data is None:
-        return _KEY_ONLY.pack(size + 12, 1, size + 8, 1, size + 4, 1) + key
-    if isinstance(data, bytes):
+    head = size + 12
+    if not adding or (data is None and not comment):
+        return _KEY_ONLY.pack(head, 1, size + 8, 1, size + 4, 1) + key
+    if data is not None:
         # The hot path of a first load: a hundred thousand of these.
         width = len(data)
         return (
-            _KEY_ONLY.pack(size + width + 20, 1, size + 8, 1, size + 4, 1)
+            _KEY_ONLY.pack(head + width + 8, 1, size + 8, 1, size + 4, 1)
             + key
             + _DATA.pack(width + 8, 2, width + 4, 1)
             + data
         )
-    body = attribute(nf.NFTA_SET_ELEM_KEY, attribute(nf.NFTA_DATA_VALUE, key))
-    verdict = expressions.verdict(nf.NFT_GOTO, data.chain)
-    body += attribute(nf.NFTA_SET_ELEM_DATA, verdict)
-    if data.comment:
-        body += attribute(nf.NFTA_SET_ELEM_USERDATA, encode_comment(COMMENT, data.comment))
-    return attribute(nf.NFTA_LIST_ELEM, body)
+    note = attribute(nf.NFTA_SET_ELEM_USERDATA, encode_comment(COMMENT, comment))
+    return _KEY_ONLY.pack(head + len(note), 1, size + 8, 1, size + 4, 1) + key + note
 
 
 _KEY_ONLY = struct.Struct("=HHHHHH")

@@ -31,7 +31,6 @@ from nodeproxy.backends.nftables.objects import (
     Rule,
     SetMark,
     Statement,
-    VerdictMap,
 )
 from nodeproxy.model.addresses import Cidr, Family
 from nodeproxy.model.keys import Protocol
@@ -81,8 +80,6 @@ def encode_statement(statement: Statement, family: Family) -> bytes:
             return _change_mark(mask=0xFFFFFFFF & ~bit, xor=bit)
         case ClearMark(bit):
             return _change_mark(mask=0xFFFFFFFF, xor=bit)
-        case VerdictMap(fields, map_name):
-            return _load(fields, family) + expressions.lookup_verdict(map_name)
         case DnatToSlot(fields, slots, map_name):
             return _dnat(fields, slots, map_name, family)
         case Masquerade():

@@ -50,6 +50,14 @@ def set_key_type(spec: SetSpec, family: Family) -> int:
     return _concatenated(types)
 
 
+def set_data_type(spec: SetSpec, family: Family) -> int:
+    """NFTA_SET_DATA_TYPE: address and port in an endpoint map, 0 in a plain set."""
+    if spec.kind is not ValueKind.ENDPOINT:
+        return 0
+    address = _TYPE_IPADDR if family is Family.IPV4 else _TYPE_IP6ADDR
+    return _concatenated([address, _TYPE_INET_SERVICE])
+
+
 def _concatenated(types: list[int]) -> int:
     packed = 0
     for number in types:
@@ -68,13 +76,8 @@ def encode_set(table: str, spec: SetSpec, family: Family, set_id: int) -> bytes:
         u32(nf.NFTA_SET_KEY_LEN, set_key_length(spec, family)),
         u32(nf.NFTA_SET_ID, set_id),
     ]
-    if spec.kind is ValueKind.VERDICT:
-        parts.append(u32(nf.NFTA_SET_DATA_TYPE, nf.NFT_DATA_VERDICT))
-        parts.append(u32(nf.NFTA_SET_DATA_LEN, 16))
-    elif spec.kind is ValueKind.ENDPOINT:
-        address = _TYPE_IPADDR if family is Family.IPV4 else _TYPE_IP6ADDR
-        data_type = _concatenated([address, _TYPE_INET_SERVICE])
-        parts.append(u32(nf.NFTA_SET_DATA_TYPE, data_type))
+    if spec.kind is ValueKind.ENDPOINT:
+        parts.append(u32(nf.NFTA_SET_DATA_TYPE, set_data_type(spec, family)))
         parts.append(u32(nf.NFTA_SET_DATA_LEN, family.addr_bytes + 4))
     parts.append(attribute(nf.NFTA_SET_USERDATA, _set_userdata(spec, family)))
     return b"".join(parts)

@@ -90,15 +90,8 @@ class ClearMark(msgspec.Struct, frozen=True, tag=True):
     bit: int
 
 
-class VerdictMap(msgspec.Struct, frozen=True, tag=True):
-    """Do what the map says for the fields; go on if it says nothing."""
-
-    fields: tuple[Field, ...]
-    map_name: str
-
-
 class DnatToSlot(msgspec.Struct, frozen=True, tag=True):
-    """Translate to the endpoint in a random slot below `slots` of the map."""
+    """Translate to the endpoint in a random slot below `slots`; go on if that slot is empty."""
 
     fields: tuple[Field, ...]
     slots: int
@@ -144,7 +137,6 @@ Statement = (
     | InSet
     | SetMark
     | ClearMark
-    | VerdictMap
     | DnatToSlot
     | Masquerade
     | Reject
@@ -190,7 +182,6 @@ class ValueKind(enum.Enum):
     """What the elements of a set hold beside their key."""
 
     NOTHING = "set"
-    VERDICT = "verdict map"
     ENDPOINT = "endpoint map"
     """Keys end in a slot number; the data is an address and a port."""
 
@@ -206,7 +197,7 @@ class SetSpec(msgspec.Struct, frozen=True):
 
 
 class Skeleton(msgspec.Struct, frozen=True):
-    """What a table holds before any Service: depends on the settings only."""
+    """The sets and chains of a table: depends on the settings and the slot classes in use."""
 
     family: Family
     sets: tuple[SetSpec, ...]
@@ -214,13 +205,6 @@ class Skeleton(msgspec.Struct, frozen=True):
 
 
 # -- elements ------------------------------------------------------------------------------------
-
-
-class Verdict(NamedTuple):
-    """Data of a verdict map: go to a chain; the comment names the Service for readers."""
-
-    chain: str
-    comment: str
 
 
 class Slots(tuple[bytes | None, ...]):
@@ -232,8 +216,8 @@ class Slots(tuple[bytes | None, ...]):
     __slots__ = ()
 
 
-ElementValue = Verdict | Slots | None
-"""None for the elements of plain sets."""
+ElementValue = str | Slots
+"""The comment of an element of a plain set, or the vector of an endpoint map."""
 
 
 class ElementId(NamedTuple):
@@ -297,7 +281,9 @@ class RawElement(NamedTuple):
     """An element as the kernel has it: vectors are already taken apart."""
 
     key: bytes
-    data: Verdict | bytes | None
+    data: bytes | None
+    """Address and port in an endpoint map, None in a plain set."""
+    comment: str
     owner: PlanKey | None
     """The service port it serves, to name the guilty one if the kernel refuses."""
 

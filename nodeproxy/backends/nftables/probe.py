@@ -12,6 +12,7 @@ from nodeproxy.backends.nftables.diff import Differ
 from nodeproxy.backends.nftables.encode import encode_batch
 from nodeproxy.backends.nftables.mirror import Content
 from nodeproxy.backends.nftables.skeleton import build_skeleton
+from nodeproxy.backends.nftables.slots import SlotClass, SlotPool
 from nodeproxy.backends.nftables.table import describe
 from nodeproxy.errors import KernelUnsupported
 from nodeproxy.model.addresses import Family
@@ -36,10 +37,8 @@ def probe(channel: Channel, family: Family) -> None:
         KernelUnsupported: the kernel refuses something; the text names it.
     """
     settings = FamilySettings(family)
-    differ = Differ(Content(), settings)
-    differ.table(build_skeleton(settings))
-    for name in ("external-1", "local-1", "nodeport-1", "nodeport-local-1"):
-        differ.slot_chain(name)
+    differ = Differ(Content())
+    differ.table(build_skeleton(settings, [SlotClass(pool, 4) for pool in SlotPool]))
     encoded = encode_batch(differ.finish().operations, family, table=_PROBE_TABLE)
     batch = [messages.batch_begin(), *(message.data for message in encoded)]
     errors = channel.transact(batch, 0)

@@ -13,9 +13,8 @@ from collections import defaultdict
 
 import msgspec
 
-from nodeproxy.backends.nftables import skeleton as layout
 from nodeproxy.backends.nftables.encode_rules import NFPROTO, rule_expressions
-from nodeproxy.backends.nftables.encode_sets import set_key_length, set_key_type
+from nodeproxy.backends.nftables.encode_sets import set_data_type, set_key_length, set_key_type
 from nodeproxy.backends.nftables.keys import SLOT_BYTES
 from nodeproxy.backends.nftables.mirror import Content
 from nodeproxy.backends.nftables.objects import (
@@ -27,26 +26,23 @@ from nodeproxy.backends.nftables.objects import (
     Skeleton,
     Slots,
     ValueKind,
-    Verdict,
 )
+from nodeproxy.backends.nftables.skeleton import set_spec
 from nodeproxy.backends.nftables.userdata import COMMENT, parse_comment
 from nodeproxy.model.addresses import Family
 from nodeproxy.netlink import attributes
 from nodeproxy.netlink import nf_tables as nf
 from nodeproxy.netlink.attributes import parse_string, parse_u32, string
 from nodeproxy.netlink.channel import Channel
-from nodeproxy.plan.types import FamilySettings
 
 
-def read_back(
-    channel: Channel, family: Family, skeleton: Skeleton, settings: FamilySettings
-) -> Content:
+def read_back(channel: Channel, family: Family, skeleton: Skeleton) -> Content:
     """Read our table of one family.
 
     Raises:
         NetlinkError: a dump failed.
     """
-    return _Reader(channel, family, skeleton, settings).read()
+    return _Reader(channel, family, skeleton).read()
 
 
 _MAX_SLOTS = 1 << 17
@@ -59,14 +55,11 @@ class _RuleAsRead(msgspec.Struct, frozen=True):
 
 
 class _Reader:
-    def __init__(
-        self, channel: Channel, family: Family, skeleton: Skeleton, settings: FamilySettings
-    ) -> None:
+    def __init__(self, channel: Channel, family: Family, skeleton: Skeleton) -> None:
         self._channel = channel
         self._family = family
         self._nfproto = NFPROTO[family]
-        self._settings = settings
-        self._fixed_chains = {chain.name: chain for chain in skeleton.chains}
+        self._chains = {chain.name: chain for chain in skeleton.chains}
         self._content = Content()
 
     def read(self) -> Content:
@@ -99,7 +92,7 @@ class _Reader:
             if parse_string(found[nf.NFTA_SET_TABLE]) != TABLE:
                 continue
             name = parse_string(found[nf.NFTA_SET_NAME])
-            spec = layout.SETS_BY_NAME.get(name)
+            spec = set_spec(name)
             if spec is not None and not self._is_declared_as(spec, found):
                 self._content.unusable = f"set {name} has another layout than this version writes"
             self._content.sets[name] = spec
@@ -107,12 +100,12 @@ class _Reader:
     def _is_declared_as(self, spec: SetSpec, found: dict[int, bytes]) -> bool:
         is_map = spec.kind is not ValueKind.NOTHING
         flags = parse_u32(found.get(nf.NFTA_SET_FLAGS, bytes(4)))
-        data_type = parse_u32(found.get(nf.NFTA_SET_DATA_TYPE, bytes(4)))
         return (
             flags == (nf.NFT_SET_MAP if is_map else 0)
             and parse_u32(found[nf.NFTA_SET_KEY_LEN]) == set_key_length(spec, self._family)
             and parse_u32(found[nf.NFTA_SET_KEY_TYPE]) == set_key_type(spec, self._family)
-            and (data_type == nf.NFT_DATA_VERDICT) == (spec.kind is ValueKind.VERDICT)
+            and parse_u32(found.get(nf.NFTA_SET_DATA_TYPE, bytes(4)))
+            == set_data_type(spec, self._family)
         )
 
     # -- chains ----------------------------------------------------------------------------------
@@ -123,21 +116,11 @@ class _Reader:
             if parse_string(found[nf.NFTA_CHAIN_TABLE]) != TABLE:
                 continue
             name = parse_string(found[nf.NFTA_CHAIN_NAME])
-            expected = self._expected_chain(name)
+            expected = self._chains.get(name)
             if expected is not None and not _hangs_at(found, expected.hook):
                 self._content.unusable = f"chain {name} hangs at another hook"
             is_ours = expected is not None and self._has_rules(expected, rules[name])
             self._content.chains[name] = expected if is_ours else None
-
-    def _expected_chain(self, name: str) -> Chain | None:
-        if name in self._fixed_chains:
-            return self._fixed_chains[name]
-        if layout.is_slot_chain(name):
-            try:
-                return layout.slot_chain(name, self._settings)
-            except ValueError:
-                return None
-        return None
 
     def _has_rules(self, expected: Chain, rules: list[_RuleAsRead]) -> bool:
         wanted = [
@@ -170,9 +153,7 @@ class _Reader:
                 raw[key] = parts
         match spec.kind:
             case ValueKind.NOTHING:
-                return dict.fromkeys(raw)
-            case ValueKind.VERDICT:
-                return {key: _verdict(parts) for key, parts in raw.items()}
+                return {key: _comment(parts) for key, parts in raw.items()}
             case ValueKind.ENDPOINT:
                 return self._vectors(raw)
 
@@ -199,13 +180,8 @@ def _hangs_at(found: dict[int, bytes], hook: Hook | None) -> bool:
     return (number, priority, kind) == (hook.number, hook.priority, hook.type)
 
 
-def _verdict(parts: dict[int, bytes]) -> Verdict:
-    data = attributes.parse(parts.get(nf.NFTA_SET_ELEM_DATA, b""))
-    verdict = attributes.parse(data.get(nf.NFTA_DATA_VERDICT, b""))
-    # A verdict we never write (drop, jump) has an empty chain here and is replaced.
-    is_goto = parse_u32(verdict.get(nf.NFTA_VERDICT_CODE, b"")) == nf.NFT_GOTO & 0xFFFFFFFF
-    chain = parse_string(verdict.get(nf.NFTA_VERDICT_CHAIN, b"")) if is_goto else ""
-    return Verdict(chain, parse_comment(parts.get(nf.NFTA_SET_ELEM_USERDATA, b""), COMMENT))
+def _comment(parts: dict[int, bytes]) -> str:
+    return parse_comment(parts.get(nf.NFTA_SET_ELEM_USERDATA, b""), COMMENT)
 
 
 def _vector(found: dict[int, bytes]) -> Slots:

@@ -1,24 +1,25 @@
-"""The fixed part of a table: sets, maps, base chains and the rules that tie them together.
+"""The frame of a table: sets, maps, base chains and the rules that tie them together.
 
-    nat prerouting, output                       filter input, forward, output (new connections)
-      services                                     nodeport-check   (input)
-        mark ClusterIP traffic that needs it       service-check    refuse what has no endpoint
-        vmap @service-ips ----> service-N          cluster-ip-check refuse unknown ports
-             |                  external-N
-             +----------------> external-local   nat postrouting
-        node's own address                         masquerading
-          nodeports                                  marked: masquerade
-            vmap @service-nodeports > nodeport-N     hairpin: masquerade
+    nat prerouting, output                        filter input, forward, output (new connections)
+      services                                      nodeport-check   (input)
+        mark what needs masquerading                service-check    refuse what has no endpoint
+        externalTrafficPolicy Local:                cluster-ip-check refuse unknown ports
+          external-policy  -> one of the two picks
+        pick-service                              nat postrouting
+          @services-4 -> service-4                  masquerading
+             draws one of 4 slots, again if empty     marked: masquerade
+        node's own address: nodeports                 hairpin: masquerade
+          the same with NodePorts
 
-`service-N` picks one of N slots: `dnat to (address . protocol . port . random slot) map
-@service-endpoints`. A chain exists for each number of slots that is in use, so a change of
-endpoints is a change of map elements only, whatever the number of Services.
-
-Every frontend with externalTrafficPolicy Local shares one policy chain, which looks the frontend
-up again among those with a cluster pool or a local pool (DP-5).
+A frontend is an element of the class set its number of endpoints puts it in, and each of its
+endpoints an element of `service-endpoints`, keyed by frontend and slot. A change of Services or
+endpoints is a change of elements only; the frame changes with the settings and when a class is
+used for the first time.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection, Sequence
 
 from nodeproxy.backends.nftables.objects import (
     Chain,
@@ -46,82 +47,87 @@ from nodeproxy.backends.nftables.objects import (
     Skeleton,
     Statement,
     ValueKind,
-    VerdictMap,
 )
+from nodeproxy.backends.nftables.slots import SlotClass, SlotPool
 from nodeproxy.model.addresses import Addr, Cidr, Family, parse_cidr
 from nodeproxy.netlink import nf_tables as nf
 from nodeproxy.plan.types import FamilySettings, LocalDetector
 
-# Sets and maps. A key that begins with an address is a frontend reached by address; the maps of
-# NodePorts have no address, so they are not multiplied by the addresses of the node.
+# Sets. A key that begins with an address is a frontend reached by address; the sets of NodePorts
+# have no address, so they are not multiplied by the addresses of the node.
 CLUSTER_IPS = "cluster-ips"
-SERVICE_IPS = "service-ips"
-SERVICE_NODEPORTS = "service-nodeports"
-SERVICE_ENDPOINTS = "service-endpoints"
-NODEPORT_ENDPOINTS = "nodeport-endpoints"
-EXTERNAL_CLUSTER = "external-cluster"
-EXTERNAL_LOCAL = "external-local"
-NODEPORT_CLUSTER = "nodeport-cluster"
-NODEPORT_LOCAL = "nodeport-local"
-LOCAL_ENDPOINTS = "local-endpoints"
-LOCAL_NODEPORT_ENDPOINTS = "local-nodeport-endpoints"
+EXTERNAL_SERVICES = "external-services"
+EXTERNAL_NODEPORTS = "external-nodeports"
+POLICY_LOCAL_SERVICES = "policy-local-services"
+POLICY_LOCAL_NODEPORTS = "policy-local-nodeports"
 NO_ENDPOINTS = "no-endpoint-services"
 NO_ENDPOINT_NODEPORTS = "no-endpoint-nodeports"
 NO_LOCAL_ENDPOINTS = "no-local-endpoint-services"
 NO_LOCAL_ENDPOINT_NODEPORTS = "no-local-endpoint-nodeports"
 HAIRPIN = "hairpin-connections"
 
-# Chains that elements refer to; the ones ending in a dash get the number of slots appended.
-EXTERNAL_POLICY_CHAIN = "external-policy-local"
-NODEPORT_POLICY_CHAIN = "nodeport-policy-local"
-SERVICE_CHAIN = "service-"
-EXTERNAL_CHAIN = "external-"
-LOCAL_CHAIN = "local-"
-NODEPORT_CHAIN = "nodeport-"
-NODEPORT_CLUSTER_CHAIN = "nodeport-cluster-"
-NODEPORT_LOCAL_CHAIN = "nodeport-local-"
-
 ADDRESS_KEY = (Field.DESTINATION, Field.PROTOCOL, Field.PORT)
 NODEPORT_KEY = (Field.PROTOCOL, Field.PORT)
+_HAIRPIN_KEY = (Field.SOURCE, *ADDRESS_KEY)
+_POOLS_BY_NAME = {pool.value: pool for pool in SlotPool}
+_POOL_KEYS = {
+    SlotPool.SERVICE: ADDRESS_KEY,
+    SlotPool.LOCAL_SERVICE: ADDRESS_KEY,
+    SlotPool.NODEPORT: NODEPORT_KEY,
+    SlotPool.LOCAL_NODEPORT: NODEPORT_KEY,
+}
 
-SETS = (
-    SetSpec(CLUSTER_IPS, (Field.DESTINATION,), ValueKind.NOTHING, "ClusterIPs of Services"),
-    SetSpec(SERVICE_IPS, ADDRESS_KEY, ValueKind.VERDICT, "frontends reached by an address"),
-    SetSpec(SERVICE_NODEPORTS, NODEPORT_KEY, ValueKind.VERDICT, "NodePorts"),
-    SetSpec(SERVICE_ENDPOINTS, ADDRESS_KEY, ValueKind.ENDPOINT, "frontend and slot to endpoint"),
-    SetSpec(NODEPORT_ENDPOINTS, NODEPORT_KEY, ValueKind.ENDPOINT, "NodePort and slot to endpoint"),
-    SetSpec(
-        EXTERNAL_CLUSTER, ADDRESS_KEY, ValueKind.VERDICT, "policy Local: for pods and the node"
-    ),
-    SetSpec(EXTERNAL_LOCAL, ADDRESS_KEY, ValueKind.VERDICT, "policy Local: for everybody else"),
-    SetSpec(
-        NODEPORT_CLUSTER, NODEPORT_KEY, ValueKind.VERDICT, "policy Local: for pods and the node"
-    ),
-    SetSpec(NODEPORT_LOCAL, NODEPORT_KEY, ValueKind.VERDICT, "policy Local: for everybody else"),
-    SetSpec(
-        LOCAL_ENDPOINTS, ADDRESS_KEY, ValueKind.ENDPOINT, "policy Local: endpoints on this node"
-    ),
-    SetSpec(
-        LOCAL_NODEPORT_ENDPOINTS,
-        NODEPORT_KEY,
-        ValueKind.ENDPOINT,
-        "policy Local: endpoints on this node",
-    ),
-    SetSpec(NO_ENDPOINTS, ADDRESS_KEY, ValueKind.NOTHING, "refused: no endpoints"),
-    SetSpec(NO_ENDPOINT_NODEPORTS, NODEPORT_KEY, ValueKind.NOTHING, "refused: no endpoints"),
-    SetSpec(NO_LOCAL_ENDPOINTS, ADDRESS_KEY, ValueKind.NOTHING, "dropped: none on this node"),
-    SetSpec(
-        NO_LOCAL_ENDPOINT_NODEPORTS, NODEPORT_KEY, ValueKind.NOTHING, "dropped: none on this node"
-    ),
-    SetSpec(
-        HAIRPIN,
-        (Field.SOURCE, *ADDRESS_KEY),
-        ValueKind.NOTHING,
-        "endpoints on this node that may reach themselves",
+
+def _plain(name: str, fields: tuple[Field, ...], comment: str) -> SetSpec:
+    return SetSpec(name, fields, ValueKind.NOTHING, comment)
+
+
+_FIXED_SETS = (
+    _plain(CLUSTER_IPS, (Field.DESTINATION,), "ClusterIPs of Services"),
+    _plain(EXTERNAL_SERVICES, ADDRESS_KEY, "reached from outside: masquerade"),
+    _plain(EXTERNAL_NODEPORTS, NODEPORT_KEY, "reached from outside: masquerade"),
+    _plain(POLICY_LOCAL_SERVICES, ADDRESS_KEY, "externalTrafficPolicy Local"),
+    _plain(POLICY_LOCAL_NODEPORTS, NODEPORT_KEY, "externalTrafficPolicy Local"),
+    _plain(NO_ENDPOINTS, ADDRESS_KEY, "refused: no endpoints"),
+    _plain(NO_ENDPOINT_NODEPORTS, NODEPORT_KEY, "refused: no endpoints"),
+    _plain(NO_LOCAL_ENDPOINTS, ADDRESS_KEY, "dropped: none on this node"),
+    _plain(NO_LOCAL_ENDPOINT_NODEPORTS, NODEPORT_KEY, "dropped: none on this node"),
+    _plain(HAIRPIN, _HAIRPIN_KEY, "endpoints on this node that may reach themselves"),
+    *(
+        SetSpec(pool.endpoints, fields, ValueKind.ENDPOINT, "frontend and slot to endpoint")
+        for pool, fields in _POOL_KEYS.items()
     ),
 )
+_FIXED_SETS_BY_NAME = {spec.name: spec for spec in _FIXED_SETS}
 
-SETS_BY_NAME = {spec.name: spec for spec in SETS}
+DRAWS = 8
+"""How often an empty slot is drawn again before the draw is limited to slots that are filled."""
+
+
+def class_set(slot_class: SlotClass) -> SetSpec:
+    """The set of the frontends in a class."""
+    least = slot_class.slots // 2 + 1
+    count = str(least) if least >= slot_class.slots else f"{least} to {slot_class.slots}"
+    return _plain(
+        slot_class.set_name, _POOL_KEYS[slot_class.pool], f"frontends by endpoints: {count}"
+    )
+
+
+def set_spec(name: str) -> SetSpec | None:
+    """The declaration of a set of ours, by its name; None for a name we never use."""
+    if name in _FIXED_SETS_BY_NAME:
+        return _FIXED_SETS_BY_NAME[name]
+    slot_class = parse_class(name)
+    return class_set(slot_class) if slot_class else None
+
+
+def parse_class(set_name: str) -> SlotClass | None:
+    """The class whose set has this name; None if it is no class set."""
+    prefix, _, digits = set_name.rpartition("s-")
+    is_power = digits.isascii() and digits.isdecimal() and int(digits).bit_count() == 1
+    pool = _POOLS_BY_NAME.get(prefix)
+    return SlotClass(pool, int(digits)) if pool and is_power else None
+
 
 _NAT_PREROUTING = Hook(
     "nat", nf.NF_INET_PRE_ROUTING, nf.NF_IP_PRI_NAT_DST, "hook prerouting priority dstnat"
@@ -144,10 +150,11 @@ _FILTER_OUTPUT = Hook(
 _LOOPBACK = {Family.IPV4: parse_cidr("127.0.0.0/8"), Family.IPV6: parse_cidr("::1/128")}
 
 
-def build_skeleton(settings: FamilySettings) -> Skeleton:
-    """The fixed part of one family's table for these settings."""
+def build_skeleton(settings: FamilySettings, classes: Collection[SlotClass]) -> Skeleton:
+    """The frame of one family's table for these settings and slot classes."""
     service_check = Rule((MatchNewConnection(), Jump("service-check")))
     cluster_ip_check = Rule((MatchNewConnection(), Jump("cluster-ip-check")))
+    ordered = sorted(classes)
     chains = (
         Chain("masquerading", _masquerading(settings.masquerade_mark)),
         Chain("service-check", _refusals(ADDRESS_KEY, NO_ENDPOINTS, NO_LOCAL_ENDPOINTS)),
@@ -156,17 +163,11 @@ def build_skeleton(settings: FamilySettings) -> Skeleton:
             _refusals(NODEPORT_KEY, NO_ENDPOINT_NODEPORTS, NO_LOCAL_ENDPOINT_NODEPORTS),
         ),
         Chain("cluster-ip-check", _unknown_ports(settings)),
-        Chain(
-            EXTERNAL_POLICY_CHAIN,
-            _policy_local(settings, ADDRESS_KEY, EXTERNAL_CLUSTER, EXTERNAL_LOCAL),
-            comment="externalTrafficPolicy Local",
-        ),
-        Chain(
-            NODEPORT_POLICY_CHAIN,
-            _policy_local(settings, NODEPORT_KEY, NODEPORT_CLUSTER, NODEPORT_LOCAL),
-            comment="externalTrafficPolicy Local",
-        ),
-        Chain("nodeports", (Rule((VerdictMap(NODEPORT_KEY, SERVICE_NODEPORTS),)),)),
+        *(_draw_chain(slot_class) for slot_class in ordered),
+        *(_pick_chain(pool, ordered) for pool in SlotPool),
+        _policy_chain(settings, "external-policy", SlotPool.SERVICE, SlotPool.LOCAL_SERVICE),
+        _policy_chain(settings, "nodeport-policy", SlotPool.NODEPORT, SlotPool.LOCAL_NODEPORT),
+        Chain("nodeports", _nodeports(settings)),
         Chain("services", _services(settings)),
         Chain("nat-prerouting", (Rule((Jump("services"),)),), _NAT_PREROUTING),
         Chain("nat-output", (Rule((Jump("services"),)),), _NAT_OUTPUT),
@@ -175,59 +176,41 @@ def build_skeleton(settings: FamilySettings) -> Skeleton:
         Chain("filter-forward", (service_check, cluster_ip_check), _FILTER_FORWARD),
         Chain("filter-output", (service_check, cluster_ip_check), _FILTER_OUTPUT),
     )
-    return Skeleton(settings.family, SETS, chains)
+    sets = (*_FIXED_SETS, *(class_set(slot_class) for slot_class in ordered))
+    return Skeleton(settings.family, sets, chains)
 
 
-def slot_chain(name: str, settings: FamilySettings) -> Chain:
-    """The chain `service-7` and its like: pick one of as many slots as the name says."""
-    prefix, _, digits = name.rpartition("-")
-    slots = int(digits)
-    mark = SetMark(settings.masquerade_mark)
-    match prefix + "-":
-        case "service-":
-            return Chain(name, (_dnat(ADDRESS_KEY, slots, SERVICE_ENDPOINTS),))
-        case "external-":
-            rule = Rule((mark, Goto(f"{SERVICE_CHAIN}{slots}")))
-            return Chain(name, (rule,), comment="from outside: masquerade")
-        case "local-":
-            return Chain(name, (_dnat(ADDRESS_KEY, slots, LOCAL_ENDPOINTS),))
-        case "nodeport-":
-            rule = Rule((mark, Goto(f"{NODEPORT_CLUSTER_CHAIN}{slots}")))
-            return Chain(name, (rule,), comment="from outside: masquerade")
-        case "nodeport-cluster-":
-            return Chain(name, (_dnat(NODEPORT_KEY, slots, NODEPORT_ENDPOINTS),))
-        case "nodeport-local-":
-            return Chain(name, (_dnat(NODEPORT_KEY, slots, LOCAL_NODEPORT_ENDPOINTS),))
-        case _:
-            raise ValueError(f"{name} is not the name of a slot chain")
+def _draw_chain(slot_class: SlotClass) -> Chain:
+    """Draw a slot; more than half of them are filled, and the lower half always is.
+
+    Each draw is uniform over the filled slots. Eight in a row miss at most every 256th time, and
+    only in a class that is barely more than half full; there the last draw, limited to the slots
+    that are certainly filled, covers nearly all of them as well.
+    """
+    pool, slots = slot_class
+    certain = slots // 2 + 1
+    fields = _POOL_KEYS[pool]
+    last = Rule((DnatToSlot(fields, min(certain, slots), pool.endpoints),))
+    if certain >= slots:
+        return Chain(slot_class.chain, (last,))
+    draw = Rule((DnatToSlot(fields, slots, pool.endpoints),))
+    return Chain(slot_class.chain, (*(draw,) * DRAWS, last), comment="empty slot: draw again")
 
 
-def slot_chains_for(name: str) -> tuple[str, ...]:
-    """A slot chain and what it refers to, in the order of creation."""
-    prefix, _, digits = name.rpartition("-")
-    match prefix + "-":
-        case "external-":
-            return (f"{SERVICE_CHAIN}{digits}", name)
-        case "nodeport-":
-            return (f"{NODEPORT_CLUSTER_CHAIN}{digits}", name)
-        case _:
-            return (name,)
-
-
-def is_slot_chain(name: str) -> bool:
-    """True for the chains that exist per number of slots."""
-    return name.rpartition("-")[2].isdecimal()
-
-
-def _dnat(fields: tuple[Field, ...], slots: int, map_name: str) -> Rule:
-    return Rule((DnatToSlot(fields, slots, map_name),))
+def _pick_chain(pool: SlotPool, classes: Sequence[SlotClass]) -> Chain:
+    """Find the class of the frontend; come back if it has no endpoints here."""
+    rules = (
+        Rule((InSet(_POOL_KEYS[pool], slot_class.set_name), Goto(slot_class.chain)))
+        for slot_class in classes
+        if slot_class.pool is pool
+    )
+    return Chain(pool.pick_chain, tuple(rules))
 
 
 def _masquerading(mark: int) -> tuple[Rule, ...]:
-    hairpin = (Field.SOURCE, *ADDRESS_KEY)
     return (
         Rule((MatchMark(mark), ClearMark(mark), Masquerade())),
-        Rule((MatchTranslated(), InSet(hairpin, HAIRPIN), Masquerade())),
+        Rule((MatchTranslated(), InSet(_HAIRPIN_KEY, HAIRPIN), Masquerade())),
     )
 
 
@@ -250,28 +233,36 @@ def _unknown_ports(settings: FamilySettings) -> tuple[Rule, ...]:
     return (*known, *unallocated)
 
 
-def _policy_local(
-    settings: FamilySettings, fields: tuple[Field, ...], cluster: str, local: str
-) -> tuple[Rule, ...]:
+def _policy_chain(settings: FamilySettings, name: str, cluster: SlotPool, local: SlotPool) -> Chain:
     """DP-5 in its order: pods, the node itself, everybody else."""
     rules = []
     if settings.local_detector is not None:
         from_pod = _from_pod(settings.local_detector, negate=False)
-        rules.append(Rule((from_pod, VerdictMap(fields, cluster)), "from a pod of this node"))
+        rules.append(Rule((from_pod, Goto(cluster.pick_chain)), "from a pod of this node"))
     mark = SetMark(settings.masquerade_mark)
-    rules.append(
-        Rule((MatchLocal(Field.SOURCE), mark, VerdictMap(fields, cluster)), "from the node")
-    )
-    rules.append(Rule((VerdictMap(fields, local),)))
-    return tuple(rules)
+    from_node = (MatchLocal(Field.SOURCE), mark, Goto(cluster.pick_chain))
+    rules.append(Rule(from_node, "from the node"))
+    rules.append(Rule((Goto(local.pick_chain),)))
+    return Chain(name, tuple(rules), comment="externalTrafficPolicy Local")
 
 
 def _services(settings: FamilySettings) -> tuple[Rule, ...]:
-    rules = [Rule((*match, Jump("nodeports"))) for match in _node_addresses(settings)]
+    mark = SetMark(settings.masquerade_mark)
     return (
         *_cluster_ip_masquerade(settings),
-        Rule((VerdictMap(ADDRESS_KEY, SERVICE_IPS),)),
-        *rules,
+        Rule((InSet(ADDRESS_KEY, POLICY_LOCAL_SERVICES), Goto("external-policy"))),
+        Rule((InSet(ADDRESS_KEY, EXTERNAL_SERVICES), mark)),
+        Rule((Jump(SlotPool.SERVICE.pick_chain),)),
+        *(Rule((*match, Jump("nodeports"))) for match in _node_addresses(settings)),
+    )
+
+
+def _nodeports(settings: FamilySettings) -> tuple[Rule, ...]:
+    mark = SetMark(settings.masquerade_mark)
+    return (
+        Rule((InSet(NODEPORT_KEY, POLICY_LOCAL_NODEPORTS), Goto("nodeport-policy"))),
+        Rule((InSet(NODEPORT_KEY, EXTERNAL_NODEPORTS), mark)),
+        Rule((Goto(SlotPool.NODEPORT.pick_chain),)),
     )
 
 

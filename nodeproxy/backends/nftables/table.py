@@ -18,13 +18,14 @@ import errno
 import logging
 from collections import Counter
 
-from nodeproxy.backends.nftables.diff import Differ, Difference, slot_chains_of
+from nodeproxy.backends.nftables.diff import Differ, Difference
 from nodeproxy.backends.nftables.encode import EncodedMessage, encode_batch
 from nodeproxy.backends.nftables.lowering import Wanted, lower
 from nodeproxy.backends.nftables.mirror import Mirror
 from nodeproxy.backends.nftables.objects import ElementId
 from nodeproxy.backends.nftables.readback import read_back
 from nodeproxy.backends.nftables.skeleton import build_skeleton
+from nodeproxy.backends.nftables.slots import SlotClass
 from nodeproxy.errors import BackendError, NetlinkError
 from nodeproxy.model.addresses import Family
 from nodeproxy.netlink import messages
@@ -58,7 +59,8 @@ class FamilyTable:
         self._channel = channel
         self.settings = settings
         self._family: Family = settings.family
-        self._skeleton = build_skeleton(settings)
+        self._classes: set[SlotClass] = set()
+        self._skeleton = build_skeleton(settings, self._classes)
         self.mirror = Mirror()
         self.plans: dict[PlanKey, ServicePortPlan] = {}
         self.quarantined: dict[PlanKey, str] = {}
@@ -67,16 +69,20 @@ class FamilyTable:
         self._dirty_shared: set[ElementId] = set()
         self._leftovers: set[ElementId] = set()
         self._needs_skeleton = True
-        self._prunes_chains: set[str] | None = None
-        """During a full commit: the slot chains that were needed so far."""
+        self._is_full = False
+        """True while everything is compared, after a read-back."""
 
     # -- stage -----------------------------------------------------------------------------------
 
     def set_settings(self, settings: FamilySettings) -> None:
-        """Settings changed: the fixed chains and the slot chains are compared again."""
+        """Settings changed: the frame of the table is compared again."""
         if settings != self.settings:
             self.settings = settings
-            self._skeleton = build_skeleton(settings)
+            self._rebuild_skeleton(self._classes)
+
+    def _rebuild_skeleton(self, classes: set[SlotClass]) -> None:
+        self._classes = classes
+        self._skeleton = build_skeleton(self.settings, classes)
         self._needs_skeleton = True
 
     def put(self, key: PlanKey, plan: ServicePortPlan) -> None:
@@ -93,12 +99,16 @@ class FamilyTable:
         former = self.plans.get(key)
         self._dirty.setdefault(key, former)
         self.quarantined.pop(key, None)
-        for sign, side in ((-1, former), (1, plan)):
-            if side is not None:
-                self._count_shared(side, sign)
+        if former is not None:
+            self._count_shared(lower(former), -1)
+        if plan is not None:
+            wanted = lower(plan)
+            self._count_shared(wanted, 1)
+            if not wanted.classes <= self._classes:
+                self._rebuild_skeleton(self._classes | wanted.classes)
 
-    def _count_shared(self, plan: ServicePortPlan, sign: int) -> None:
-        for element in lower(plan).shared:
+    def _count_shared(self, wanted: Wanted, sign: int) -> None:
+        for element in wanted.shared:
             self._shared_uses[element] += sign
             if not self._shared_uses[element]:
                 del self._shared_uses[element]
@@ -142,9 +152,9 @@ class FamilyTable:
     async def _read_back(self, totals: Totals) -> None:
         """Learn what the kernel holds and compare everything with it."""
         totals.read_backs += 1
-        content = await asyncio.to_thread(
-            read_back, self._channel, self._family, self._skeleton, self.settings
-        )
+        needed = {slot_class for plan in self.plans.values() for slot_class in lower(plan).classes}
+        self._rebuild_skeleton(needed)
+        content = await asyncio.to_thread(read_back, self._channel, self._family, self._skeleton)
         if content.unusable:
             _log.warning(
                 "table rebuilt family=%s reason=%r; rules are replaced in one step",
@@ -152,9 +162,8 @@ class FamilyTable:
                 content.unusable,
             )
         self.mirror.replace(content)
-        self._needs_skeleton = True
         self.quarantined.clear()
-        self._prunes_chains = set()
+        self._is_full = True
         self._dirty = {key: self._dirty.get(key) for key in sorted(self.plans, key=_commit_order)}
         found = {ElementId(name, key) for name, keys in content.elements.items() for key in keys}
         self._leftovers = found - self._shared_uses.keys()
@@ -165,7 +174,7 @@ class FamilyTable:
         while True:
             portion, wanted = self._next_portion()
             is_last = len(portion) == len(self._dirty)
-            difference, prunes = self._difference(wanted, is_last=is_last)
+            difference = self._difference(wanted, is_last=is_last)
             if difference.operations:
                 errors, encoded = await self._send(difference)
                 if errors:
@@ -175,7 +184,7 @@ class FamilyTable:
                     return False
                 totals.operations += _count(encoded)
             self.mirror.accept(difference.change)
-            self._settle(portion, wanted, prunes, is_last=is_last)
+            self._settle(portion, wanted, is_last=is_last)
             if is_last:
                 return True
             await asyncio.sleep(0)
@@ -198,30 +207,23 @@ class FamilyTable:
                 break
         return keys, wanted
 
-    def _difference(
-        self, wanted: dict[PlanKey, Wanted], *, is_last: bool
-    ) -> tuple[Difference, set[str]]:
-        """One transaction, and the slot chains it needs."""
-        differ = Differ(self.mirror.content, self.settings)
-        if self._needs_skeleton or self.mirror.content.unusable:
+    def _difference(self, wanted: dict[PlanKey, Wanted], *, is_last: bool) -> Difference:
+        """One transaction."""
+        differ = Differ(self.mirror.content)
+        if self._needs_skeleton:
             differ.table(self._skeleton)
-        needed: set[str] = set()
         for key, elements in wanted.items():
             for element, value in elements.own.items():
                 differ.element(element, value, key)
-            if self._prunes_chains is not None:
-                needed |= slot_chains_of(elements.own)
         if is_last:
-            self._finish_removals(differ, wanted, needed)
-        return differ.finish(), needed
+            self._add_removals(differ, wanted)
+        return differ.finish()
 
-    def _finish_removals(
-        self, differ: Differ, wanted: dict[PlanKey, Wanted], needed: set[str]
-    ) -> None:
+    def _add_removals(self, differ: Differ, wanted: dict[PlanKey, Wanted]) -> None:
         """Shared elements that come or go, and everything nobody wants any more."""
         for element in self._dirty_shared:
             if element in self._shared_uses:
-                differ.element(element, None, None)
+                differ.element(element, "", None)
             else:
                 differ.remove((element,))
         gone = self._leftovers | self._former_elements(self._dirty)
@@ -230,8 +232,8 @@ class FamilyTable:
         for key in self.quarantined:
             gone.difference_update(lower(self.plans[key]).own)
         differ.remove(gone)
-        if self._prunes_chains is not None:
-            differ.prune(self._skeleton, self._prunes_chains | needed)
+        if self._is_full:
+            differ.prune(self._skeleton)
 
     def _former_elements(self, keys: dict[PlanKey, ServicePortPlan | None]) -> set[ElementId]:
         """What the former plans of these keys had installed, except those in quarantine."""
@@ -243,12 +245,7 @@ class FamilyTable:
         }
 
     def _settle(
-        self,
-        portion: list[PlanKey],
-        wanted: dict[PlanKey, Wanted],
-        needed: set[str],
-        *,
-        is_last: bool,
+        self, portion: list[PlanKey], wanted: dict[PlanKey, Wanted], *, is_last: bool
     ) -> None:
         """Forget what has been done."""
         self._needs_skeleton = False
@@ -256,10 +253,8 @@ class FamilyTable:
             self._dirty.clear()
             self._dirty_shared.clear()
             self._leftovers.clear()
-            self._prunes_chains = None
+            self._is_full = False
             return
-        if self._prunes_chains is not None:
-            self._prunes_chains |= needed
         self._leftovers |= self._former_elements({key: self._dirty[key] for key in portion})
         for elements in wanted.values():
             self._leftovers.difference_update(elements.own)

@@ -29,8 +29,6 @@ from nodeproxy.backends.nftables.objects import (
     SetSpec,
     Statement,
     ValueKind,
-    Verdict,
-    VerdictMap,
 )
 from nodeproxy.model.addresses import Addr, Family, format_addr, format_cidr
 from nodeproxy.model.keys import Protocol
@@ -82,8 +80,6 @@ def statement_text(statement: Statement, family: Family) -> str:
             return f"meta mark set meta mark | 0x{bit:08x}"
         case ClearMark(bit):
             return f"meta mark set meta mark ^ 0x{bit:08x}"
-        case VerdictMap(fields, map_name):
-            return f"{key_text(fields, family)} vmap @{map_name}"
         case DnatToSlot(fields, slots, map_name):
             key = f"{key_text(fields, family)} . numgen random mod {slots}"
             return f"dnat {NFT_FAMILY[family]} to {key} map @{map_name}"
@@ -146,25 +142,18 @@ def set_type_text(spec: SetSpec, family: Family) -> str:
         Field.PORT: "inet_service",
     }
     key = " . ".join(types[field] for field in spec.fields)
-    return f"type {key} : verdict" if spec.kind is ValueKind.VERDICT else f"type {key}"
+    return f"type {key}"
 
 
-def element_text(
-    spec: SetSpec, family: Family, key: bytes, data: Verdict | bytes | None, slot: int | None
-) -> str:
-    """One element: `10.96.0.10 . tcp . 80 . 0 : 10.244.0.11 . 8080`."""
+def element_text(spec: SetSpec, family: Family, key: bytes, comment: str) -> str:
+    """One element of a plain set: `10.96.0.10 . tcp . 80 comment "shop/web:http"`."""
     text = _key_value_text(spec, family, key)
-    if slot is not None:
-        text += f" . {slot}"
-    match data:
-        case None:
-            return text
-        case Verdict(chain, comment):
-            return f'{text} comment "{comment}" : goto {chain}'
-        case bytes():
-            return f"{text} : {target_text(data, family)}"
-        case _:
-            assert_never(data)
+    return f'{text} comment "{comment}"' if comment else text
+
+
+def slot_text(spec: SetSpec, family: Family, key: bytes, slot: int, data: bytes) -> str:
+    """One element of an endpoint map: `10.96.0.10 . tcp . 80 . 0 : 10.244.0.11 . 8080`."""
+    return f"{_key_value_text(spec, family, key)} . {slot} : {target_text(data, family)}"
 
 
 def target_text(data: bytes, family: Family) -> str:
