@@ -93,10 +93,20 @@ def _parts(config: Config, channel: NetfilterSocket) -> list[Part]:
     loop = SyncLoop(inbox, state, planner, backend, observer)
     return [
         Part("sync", loop.run()),
-        Part("foreign-changes", watcher.run()),
+        Part("foreign-changes", _watch(watcher, observer)),
         Part("source", source.run(inbox)),
         Part("servers", _serve(config, observer, health, metrics)),
     ]
+
+
+async def _watch(watcher: ForeignChangeWatcher, observer: AgentObserver) -> None:
+    """Listen for foreign changes once the rules are there.
+
+    While anybody listens the kernel writes a notification for every element: 0.6 s on top of
+    0.6 s for a first load of 10,000 Services with ten endpoints.
+    """
+    await observer.wait_first_sync()
+    await watcher.run()
 
 
 async def _serve(

@@ -36,7 +36,7 @@ class AgentObserver:
         for family in families:
             health.loop_started(family, clock.utc_now())
 
-    async def wait_first_sync(self, timeout_seconds: float) -> None:
+    async def wait_first_sync(self, timeout_seconds: float | None = None) -> None:
         """Wait until rules were programmed for the first time, or the time is over."""
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -47,6 +47,8 @@ class AgentObserver:
     def took_events(self, events: Sequence[SourceEvent]) -> None:
         """See `Observer.took_events`."""
         self._metrics.observe_events(events)
+        if self._state.node is not None:
+            self._health.saw_node(self._state.node)
 
     def queued(self) -> None:
         """See `Observer.queued`."""
@@ -54,8 +56,6 @@ class AgentObserver:
         for family in self._families:
             self._health.queued(family, now)
         self._metrics.observe_queued(self._families, time.time())
-        if self._state.node is not None:
-            self._health.saw_node(self._state.node)
 
     def synced(self, report: CommitReport, seconds: float) -> None:
         """See `Observer.synced`."""

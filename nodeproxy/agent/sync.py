@@ -35,7 +35,7 @@ class Observer(Protocol):
     """Who wants to know what the loop does: health and metrics."""
 
     def took_events(self, events: Sequence[SourceEvent]) -> None:
-        """Events are about to be applied."""
+        """Events were applied to the state."""
 
     def queued(self) -> None:
         """There is work for the backend."""
@@ -97,8 +97,8 @@ class SyncLoop:
 
     def _decide(self, events: Sequence[SourceEvent]) -> None:
         """From events to what the backend shall do; no await in here."""
-        self._observer.took_events(events)
         changes = self._state.apply(events)
+        self._observer.took_events(events)
         for problem in changes.problems:
             _log.warning("%s", problem)
         if not self._has_planned and not is_synced(self._state.synced):

@@ -53,6 +53,7 @@ class Channel(Protocol):
         """All messages of one dump (kind: NFT_MSG_GET*); empty if the table does not exist.
 
         Raises:
+            PermissionMissing: CAP_NET_ADMIN is missing.
             NetlinkError: the dump failed.
         """
 
@@ -134,6 +135,8 @@ class NetfilterSocket:
                     error = messages.parse_ack(received)
                     if error is None or error.errno == errno.ENOENT:
                         return found
+                    if error.errno == errno.EPERM:
+                        raise PermissionMissing("reading nf_tables")
                     raise NetlinkError("dump of nf_tables", error.errno, error.text)
                 found.append(received)
 
@@ -141,7 +144,7 @@ class NetfilterSocket:
         try:
             self._socket.send(datagram)
         except PermissionError as exc:
-            raise PermissionMissing("programming nf_tables") from exc
+            raise PermissionMissing("asking nf_tables") from exc
         except OSError as exc:
             detail = f"{len(datagram)} bytes were not taken"
             raise NetlinkError("nf_tables batch", exc.errno or errno.EIO, detail) from exc

@@ -108,6 +108,10 @@ class _Lowering:
             case FrontendKind.CLUSTER_IP:
                 self._internal(address_key(addr, protocol, port))
                 self.shared.append(ElementId(skeleton.CLUSTER_IPS, addr))
+            case FrontendKind.LOAD_BALANCER_IP if self._plan.source_ranges:
+                # Not served until the ranges can be enforced: a VIP that is restricted must not
+                # be open to everybody (DP-41). The packet takes its normal route.
+                return
             case FrontendKind.EXTERNAL_IP | FrontendKind.LOAD_BALANCER_IP:
                 self._external(address_key(addr, protocol, port), _BY_ADDRESS)
             case FrontendKind.NODE_PORT:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
+from collections.abc import Iterator
 
 import msgspec
 
@@ -27,7 +28,8 @@ from nodeproxy.backends.nftables.objects import (
     Slots,
     ValueKind,
 )
-from nodeproxy.backends.nftables.skeleton import set_spec
+from nodeproxy.backends.nftables.skeleton import parse_class, set_spec
+from nodeproxy.backends.nftables.slots import SlotClass
 from nodeproxy.backends.nftables.userdata import COMMENT, parse_comment
 from nodeproxy.model.addresses import Family
 from nodeproxy.netlink import attributes
@@ -47,6 +49,26 @@ def read_back(channel: Channel, family: Family, skeleton: Skeleton) -> Content:
 
 _MAX_SLOTS = 1 << 17
 """More endpoints than a Service can have; a higher slot was not written by us."""
+
+
+def read_classes(channel: Channel, family: Family) -> set[SlotClass]:
+    """The slot classes our table has sets for.
+
+    Raises:
+        NetlinkError: the dump failed.
+    """
+    body = string(nf.NFTA_SET_TABLE, TABLE)
+    found = (
+        attributes.parse(received.body)
+        for received in channel.dump(nf.NFT_MSG_GETSET, NFPROTO[family], body)
+        if received.family == NFPROTO[family]
+    )
+    names = (
+        parse_string(one[nf.NFTA_SET_NAME])
+        for one in found
+        if parse_string(one[nf.NFTA_SET_TABLE]) == TABLE
+    )
+    return {slot_class for name in names if (slot_class := parse_class(name))}
 
 
 class _RuleAsRead(msgspec.Struct, frozen=True):
@@ -142,32 +164,37 @@ class _Reader:
     # -- elements --------------------------------------------------------------------------------
 
     def _read_elements(self, spec: SetSpec) -> dict[bytes, ElementValue]:
+        if spec.kind is ValueKind.NOTHING:
+            return {_key(parts): _comment(parts) for parts in self._elements(spec.name)}
+        return self._vectors(spec.name)
+
+    def _elements(self, set_name: str) -> Iterator[dict[int, bytes]]:
+        """The attributes of each element of a set."""
         body = string(nf.NFTA_SET_ELEM_LIST_TABLE, TABLE)
-        body += string(nf.NFTA_SET_ELEM_LIST_SET, spec.name)
-        raw: dict[bytes, dict[int, bytes]] = {}
+        body += string(nf.NFTA_SET_ELEM_LIST_SET, set_name)
         for message in self._channel.dump(nf.NFT_MSG_GETSETELEM, self._nfproto, body):
             found = attributes.parse(message.body)
             for _, element in attributes.iterate(found.get(nf.NFTA_SET_ELEM_LIST_ELEMENTS, b"")):
-                parts = attributes.parse(element)
-                key = attributes.parse(parts[nf.NFTA_SET_ELEM_KEY])[nf.NFTA_DATA_VALUE]
-                raw[key] = parts
-        match spec.kind:
-            case ValueKind.NOTHING:
-                return {key: _comment(parts) for key, parts in raw.items()}
-            case ValueKind.ENDPOINT:
-                return self._vectors(raw)
+                yield attributes.parse(element)
 
-    def _vectors(self, raw: dict[bytes, dict[int, bytes]]) -> dict[bytes, ElementValue]:
+    def _vectors(self, map_name: str) -> dict[bytes, ElementValue]:
         """Slots of an endpoint map, gathered by frontend."""
-        slots: defaultdict[bytes, dict[int, bytes]] = defaultdict(dict)
-        for key, parts in raw.items():
+        found: defaultdict[bytes, list[bytes | None]] = defaultdict(list)
+        for parts in self._elements(map_name):
+            key = _key(parts)
             data = attributes.parse(parts.get(nf.NFTA_SET_ELEM_DATA, b""))
             (slot,) = struct.unpack("=I", key[-SLOT_BYTES:])
             if slot >= _MAX_SLOTS:
                 self._content.unusable = f"an endpoint map has an element in slot {slot}"
                 return {}
-            slots[key[:-SLOT_BYTES]][slot] = data.get(nf.NFTA_DATA_VALUE, b"")
-        return {key: _vector(found) for key, found in slots.items()}
+            slots = found[key[:-SLOT_BYTES]]
+            slots.extend([None] * (slot + 1 - len(slots)))
+            slots[slot] = data.get(nf.NFTA_DATA_VALUE, b"")
+        return {key: Slots(slots) for key, slots in found.items()}
+
+
+def _key(parts: dict[int, bytes]) -> bytes:
+    return attributes.parse(parts[nf.NFTA_SET_ELEM_KEY])[nf.NFTA_DATA_VALUE]
 
 
 def _hangs_at(found: dict[int, bytes], hook: Hook | None) -> bool:
@@ -182,7 +209,3 @@ def _hangs_at(found: dict[int, bytes], hook: Hook | None) -> bool:
 
 def _comment(parts: dict[int, bytes]) -> str:
     return parse_comment(parts.get(nf.NFTA_SET_ELEM_USERDATA, b""), COMMENT)
-
-
-def _vector(found: dict[int, bytes]) -> Slots:
-    return Slots([found.get(slot) for slot in range(max(found) + 1)])
