@@ -183,9 +183,8 @@ def build_skeleton(settings: FamilySettings, classes: Collection[SlotClass]) -> 
 def _draw_chain(slot_class: SlotClass) -> Chain:
     """Draw a slot; more than half of them are filled, and the lower half always is.
 
-    Each draw is uniform over the filled slots. Eight in a row miss at most every 256th time, and
-    only in a class that is barely more than half full; there the last draw, limited to the slots
-    that are certainly filled, covers nearly all of them as well.
+    Each draw is uniform over the filled slots. Eight in a row miss at most every 256th time; the
+    last draw is limited to the slots that are certainly filled, so it cannot miss.
     """
     pool, slots = slot_class
     certain = slots // 2 + 1
