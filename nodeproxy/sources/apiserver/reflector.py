@@ -25,6 +25,7 @@ from nodeproxy.sources.apiserver.backoff import Backoff
 from nodeproxy.sources.apiserver.client import Stream
 from nodeproxy.sources.apiserver.failures import (
     ApiError,
+    ApiGarbled,
     ApiRefused,
     ListNotStreamed,
     WatchTooShort,
@@ -250,8 +251,7 @@ class Reflector:
         if self._is_streaming and self._view.is_listing and _is_no_streaming(error):
             self._fetch_pages_from_now_on(error)
             return 0.0
-        # One broken connection is nothing to wake anybody for, if the next one works.
-        self._report(error, is_news=not self._pulse.is_synced or self._backoff.failures > 0)
+        self._report(error, is_news=self._is_news(error))
         if error.needs_list:
             self._view.lose_position()
         if isinstance(error, ApiRefused):
@@ -266,6 +266,16 @@ class Reflector:
     def _report(self, error: ApiError, *, is_news: bool) -> None:
         resource = self._remote.resource if self._remote else None
         self._pulse.failed(error, resource, is_news=is_news)
+
+    def _is_news(self, error: ApiError) -> bool:
+        """False for what is everyday life if the next attempt works: not logged.
+
+        That is one broken connection, and a position that has expired by the time it is back.
+        """
+        if not self._pulse.is_synced or isinstance(error, ApiGarbled):
+            return True
+        is_expired = isinstance(error, ApiRefused) and error.is_expired
+        return self._backoff.failures >= (2 if is_expired else 1)
 
     def _refused(self, error: ApiRefused) -> None:
         if error.is_expired or error.is_version_too_large:

@@ -7,6 +7,7 @@ is its end; trouble of one kind alone, such as a missing permission, has its own
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 
 from nodeproxy.model.events import Kind
 from nodeproxy.sources.apiserver.failures import (
@@ -32,7 +33,7 @@ class Troubles:
         topic = _topic(kind, error)
         if self._topics.get(kind) == topic:
             return
-        self.end(kind, now)
+        self._leave(kind)
         self._topics[kind] = topic
         if topic not in self._began_at:
             self._began_at[topic] = now
@@ -40,22 +41,34 @@ class Troubles:
 
     def end(self, kind: Kind, now: float) -> None:
         """A kind is read again; log it if it was the last one of this trouble."""
+        topic = self._topics.get(kind)
+        began_at = self._leave(kind)
+        if topic is not None and began_at is not None:
+            whom = f" kind={kind}" if topic.startswith(kind) else ""
+            log.info("API server answers again%s seconds=%.1f", whom, now - began_at)
+
+    def _leave(self, kind: Kind) -> float | None:
+        """Take a kind out of its trouble; when that began, if nobody else is left in it."""
         topic = self._topics.pop(kind, None)
         if topic is None or topic in self._topics.values():
-            return
-        seconds = now - self._began_at.pop(topic)
-        whom = f" kind={kind}" if topic.startswith(kind) else ""
-        log.info("API server answers again%s seconds=%.1f", whom, seconds)
+            return None
+        return self._began_at.pop(topic)
 
 
 def _topic(kind: Kind, error: ApiError) -> str:
-    """Equal for what is one trouble; begins with the kind if it is that kind's alone."""
-    if isinstance(error, ApiUnreachable):
-        return "unreachable"
+    """Equal for what is one trouble; begins with the kind if it is that kind's alone.
+
+    While a server is down or overloaded the errors vary from one attempt to the next.
+    """
     if isinstance(error, CredentialsError):
         return "credentials"
-    if isinstance(error, ApiRefused) and error.code not in (403, 404):
-        return f"refused {error.code}"
+    if isinstance(error, ApiRefused) and error.code == HTTPStatus.UNAUTHORIZED:
+        return "identity"
+    if isinstance(error, ApiUnreachable) or (
+        isinstance(error, ApiRefused)
+        and (error.code >= 500 or error.code == HTTPStatus.TOO_MANY_REQUESTS)
+    ):
+        return "outage"
     return f"{kind} {error}"
 
 
