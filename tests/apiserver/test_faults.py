@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from nodeproxy.model.events import Kind
 from nodeproxy.model.wire import EndpointSlice
+from nodeproxy.sources.apiserver.discovery import EndpointMode
 from nodeproxy.sources.apiserver.limits import WatchLimits
 from tests.apiserver.clusters import StandInCluster
 from tests.apiserver.following import (
@@ -677,3 +678,26 @@ async def test_a_server_without_slices_is_read_through_endpoints(stand_in: Stand
 
     assert sorted(follower.synced) == [Kind.ENDPOINTS, Kind.NODE, Kind.SERVICE]
     assert {status.kind for status in follower.source.statuses()} == set(follower.synced)
+
+
+async def test_slices_that_are_demanded_are_waited_for(stand_in: StandInCluster, journal: Journal):
+    """Never silently Endpoints."""
+    stand_in.server.served_discovery = ()
+    async with following(stand_in.source(EndpointMode.SLICES)) as follower:
+        await journal.wait("does not serve discovery.k8s.io, which EndpointSliceProxying=true")
+
+        stand_in.server.served_discovery = ("v1",)
+        await follower.wait_synced()
+
+    assert sorted(follower.synced) == [Kind.ENDPOINT_SLICE, Kind.NODE, Kind.SERVICE]
+
+
+async def test_a_large_list_comes_in_batches_of_what_arrived_together(stand_in: StandInCluster):
+    for number in range(250):
+        stand_in.server.put(web(f"web-{number}", number))
+
+    async with following(stand_in.source()) as follower:
+        await follower.wait_synced()
+
+    assert len(follower.names(Kind.SERVICE)) == 250
+    assert follower.batches < 50
