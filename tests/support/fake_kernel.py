@@ -130,16 +130,18 @@ class FakeKernel:
         self.dumps: int = 0
         self.tells_offsets = True
         """Old kernels do not say which attribute they dislike."""
-        self._fail_with: int = 0
+        self._fail_with = 0
+        self._fail_times = 0
         self._loses_answer = False
         self._refuse: ElementPredicate = _nothing
         self._refuse_errno = errno.EINVAL
 
     # -- switches --------------------------------------------------------------------------------
 
-    def fail_next_commit(self, number: int = errno.ENOMEM) -> None:
-        """Refuse the next batch as a whole, naming no message of it."""
+    def fail_next_commit(self, number: int = errno.ENOMEM, times: int = 1) -> None:
+        """Refuse the next batches as a whole, naming no message of them."""
         self._fail_with = number
+        self._fail_times = times
 
     def lose_answer(self) -> None:
         """Carry out the next batch, but lose the answer on the way back."""
@@ -182,10 +184,10 @@ class FakeKernel:
 
     def transact(self, batch: Sequence[bytes], last_seq: int) -> list[KernelError]:
         """See `Channel.transact`."""
-        if self._fail_with:
-            number, self._fail_with = self._fail_with, 0
+        if self._fail_times:
+            self._fail_times -= 1
             self.refused += 1
-            return [KernelError(0, number, "", 0)]
+            return [KernelError(0, self._fail_with, "", 0)]
         transaction = _Transaction(self)
         received = list(messages.split(b"".join(batch)))
         assert received[0].kind == nf.NFNL_MSG_BATCH_BEGIN

@@ -16,7 +16,6 @@ from nodeproxy.model.events import SourceEvent
 from nodeproxy.netlink.channel import Channel
 from nodeproxy.plan.planner import Planner
 from nodeproxy.plan.settings import PlanOptions
-from nodeproxy.plan.types import PlanDelta
 from nodeproxy.state.cluster import ClusterState
 from tests.support.fake_kernel import FakeKernel
 
@@ -66,11 +65,6 @@ class ProgrammedNode:
         self._options = options or self._options
         self._start()
         return await self.take()
-
-    def reconfigure(self, options: PlanOptions) -> None:
-        """Stage the settings another configuration gives, without restarting."""
-        planner = Planner(self.state, options)
-        self.backend.stage(PlanDelta({}, set(), planner.replan(self.state.apply([])).settings))
 
 
 def plain_elements(listing: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
