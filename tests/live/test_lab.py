@@ -151,4 +151,13 @@ def test_killed_run_leaves_no_process_and_so_no_namespace():
         run.kill()
 
     assert was_there
-    eventually("the process in the node is gone", lambda: not child.exists())
+    eventually("the process in the node has ended", lambda: _has_ended(child))
+
+
+def _has_ended(process: Path) -> bool:
+    """Gone, or a zombie: it left its namespaces, but whoever inherited it has not reaped it yet."""
+    try:
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == "Z"
