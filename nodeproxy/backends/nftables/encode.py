@@ -52,8 +52,12 @@ class EncodedMessage(msgspec.Struct, frozen=True):
     """Where each element's attribute starts in the message; empty for other operations."""
 
     def element_at(self, offset: int) -> RawElement | None:
-        """The element whose attribute the kernel points at; None if it points at none."""
-        if not isinstance(self.operation, AddElements | DeleteElements) or not offset:
+        """The element the kernel means by an offset (0: it gave none); None if that is open."""
+        if not isinstance(self.operation, AddElements | DeleteElements):
+            return None
+        if len(self.operation.elements) == 1:
+            return self.operation.elements[0]
+        if not offset:
             return None
         at = [i for i, start in enumerate(self.element_offsets) if start <= offset]
         return self.operation.elements[at[-1]] if at else None

@@ -1,6 +1,6 @@
 """One family's table: what is desired, what the mirror knows, and the way from one to the other.
 
-    stage():   plans replaced, their keys remembered as dirty with the plan they had before
+    stage():   plans replaced, their keys remembered as dirty
     commit():  stale mirror? read back, and everything is dirty
                portions of dirty plans -> Differ -> one transaction each -> mirror
                the last transaction also takes out what nobody wants any more
@@ -20,12 +20,13 @@ import enum
 import errno
 import logging
 from collections import Counter
+from collections.abc import Iterable
 
 from nodeproxy.backends.nftables.diff import Differ, Difference
 from nodeproxy.backends.nftables.encode import EncodedMessage, encode_batch
 from nodeproxy.backends.nftables.lowering import Wanted, lower
 from nodeproxy.backends.nftables.mirror import Mirror
-from nodeproxy.backends.nftables.objects import ElementId
+from nodeproxy.backends.nftables.objects import AddElements, ElementId
 from nodeproxy.backends.nftables.readback import read_back, read_classes
 from nodeproxy.backends.nftables.skeleton import build_skeleton, parse_class
 from nodeproxy.backends.nftables.slots import SlotClass
@@ -78,7 +79,10 @@ class FamilyTable:
         self.plans: dict[PlanKey, ServicePortPlan] = {}
         self.quarantined: dict[PlanKey, str] = {}
         self._shared_uses: Counter[ElementId] = Counter()
-        self._dirty: dict[PlanKey, ServicePortPlan | None] = {}
+        self._installed: dict[PlanKey, ServicePortPlan] = {}
+        """The plans the kernel has confirmed; of a quarantined service port the last good one."""
+        self._dirty: dict[PlanKey, None] = {}
+        """Keys whose plan is not known to be installed, in the order of commit."""
         self._dirty_shared: set[ElementId] = set()
         self._leftovers: set[ElementId] = set()
         self._needs_skeleton = True
@@ -109,10 +113,10 @@ class FamilyTable:
         self.plans.pop(key, None)
 
     def _replace(self, key: PlanKey, plan: ServicePortPlan | None) -> None:
+        self._dirty[key] = None
         former = self.plans.get(key)
-        self._dirty.setdefault(key, former)
-        self.quarantined.pop(key, None)
-        if former is not None:
+        # The shared elements of a quarantined plan are not counted any more.
+        if self.quarantined.pop(key, None) is None and former is not None:
             self._count_shared(lower(former), -1)
         if plan is not None:
             wanted = lower(plan)
@@ -178,9 +182,12 @@ class FamilyTable:
                 content.unusable,
             )
         self.mirror.replace(content)
+        for key in self.quarantined:
+            self._count_shared(lower(self.plans[key]), 1)
         self.quarantined.clear()
         self._is_full = True
-        self._dirty = {key: self._dirty.get(key) for key in sorted(self.plans, key=_commit_order)}
+        self._dirty = dict.fromkeys(sorted(self.plans, key=_commit_order))
+        self._installed = {k: plan for k, plan in self._installed.items() if k in self.plans}
         installed = {
             ElementId(name, key) for name, keys in content.elements.items() for key in keys
         }
@@ -195,6 +202,7 @@ class FamilyTable:
             if await self._apply(differ, totals, may_quarantine=False) is not _Outcome.ACCEPTED:
                 return False
             self._needs_skeleton = False
+        self._leftovers |= self._installed_elements(self._dirty)
         while True:
             portion, wanted = self._next_portion()
             is_last = len(portion) == len(self._dirty)
@@ -263,9 +271,10 @@ class FamilyTable:
                 differ.element(element, "", None)
             else:
                 differ.remove((element,))
-        gone = self._leftovers | self._former_elements(self._dirty)
+        gone = set(self._leftovers)
         for elements in wanted.values():
             gone.difference_update(elements.own)
+        gone -= self._installed_elements(self.quarantined)
         for key in self.quarantined:
             gone.difference_update(lower(self.plans[key]).own)
         later = _break_after_make(gone, wanted)
@@ -274,13 +283,13 @@ class FamilyTable:
             differ.prune(self._skeleton)
         return later
 
-    def _former_elements(self, keys: dict[PlanKey, ServicePortPlan | None]) -> set[ElementId]:
-        """What the former plans of these keys had installed, except those in quarantine."""
+    def _installed_elements(self, keys: Iterable[PlanKey]) -> set[ElementId]:
+        """What the confirmed plans of these keys have in the kernel."""
         return {
             element
-            for key, former in keys.items()
-            if former is not None and key not in self.quarantined
-            for element in lower(former).own
+            for key in keys
+            if (plan := self._installed.get(key)) is not None
+            for element in lower(plan).own
         }
 
     def _settle(
@@ -291,26 +300,28 @@ class FamilyTable:
         *,
         is_last: bool,
     ) -> None:
-        """Forget what has been done; `later` is still to be removed."""
+        """Remember what has been done; `later` is still to be removed."""
         self._needs_skeleton = False
+        for key in portion:
+            del self._dirty[key]
+            if key in wanted:
+                self._installed[key] = self.plans[key]
+            elif key not in self.quarantined:
+                self._installed.pop(key, None)
         if is_last:
-            self._dirty.clear()
             self._dirty_shared.clear()
             self._leftovers = later
             self._is_full = self._is_full and bool(later)
             return
-        self._leftovers |= self._former_elements({key: self._dirty[key] for key in portion})
         for elements in wanted.values():
             self._leftovers.difference_update(elements.own)
-        for key in portion:
-            del self._dirty[key]
 
     # -- kernel ----------------------------------------------------------------------------------
 
     async def _send(self, difference: Difference) -> tuple[list[KernelError], list[EncodedMessage]]:
         encoded = encode_batch(difference.operations, self._family)
         errors = await self._transact(encoded)
-        if errors and not all(_guilty(error, encoded) for error in errors):
+        if errors and not all(self._guilty(error, encoded) for error in errors):
             # The kernel did not say which element: one element a message tells.
             encoded = encode_batch(difference.operations, self._family, elements_per_message=1)
             errors = await self._transact(encoded)
@@ -325,12 +336,38 @@ class FamilyTable:
 
     def _quarantine(self, errors: list[KernelError], encoded: list[EncodedMessage]) -> bool:
         """Set aside the service ports the kernel named; False if it named none."""
-        guilty = {key: error for error in errors for key in _guilty(error, encoded)}
+        guilty: dict[PlanKey, KernelError] = {}
+        for error in errors:
+            for key in self._guilty(error, encoded):
+                guilty.setdefault(key, error)
         for key, error in guilty.items():
             reason = describe(error, encoded)
             self.quarantined[key] = reason
-            _log.error("service port not programmed key=%s reason=%r", key, reason)
+            self._count_shared(lower(self.plans[key]), -1)
+            _log.error(
+                "service port not programmed key=%s reason=%r; its former state stays in force",
+                key,
+                reason,
+            )
         return bool(guilty)
+
+    def _guilty(self, error: KernelError, encoded: list[EncodedMessage]) -> list[PlanKey]:
+        """The service ports whose element the kernel refused, as far as it can be told."""
+        if not 1 <= error.seq <= len(encoded):
+            return []
+        message = encoded[error.seq - 1]
+        element = message.element_at(error.offset)
+        if element is None or not isinstance(message.operation, AddElements):
+            return []
+        if element.owner is not None:
+            return [element.owner]
+        # A shared element: everybody who wants it. Rare enough to look at every plan.
+        shared = ElementId(message.operation.set_name, element.key)
+        return [
+            key
+            for key, plan in self.plans.items()
+            if key not in self.quarantined and shared in lower(plan).shared
+        ]
 
     def _report_doubt(self, errors: list[KernelError], encoded: list[EncodedMessage]) -> None:
         text = describe(errors[0], encoded)
@@ -376,14 +413,6 @@ def _commit_order(key: PlanKey) -> tuple[bool, PlanKey]:
 
 def _count(encoded: list[EncodedMessage]) -> int:
     return sum(max(1, len(message.element_offsets)) for message in encoded)
-
-
-def _guilty(error: KernelError, encoded: list[EncodedMessage]) -> list[PlanKey]:
-    """The service port whose element the kernel refused, if it can be told."""
-    if not 1 <= error.seq <= len(encoded):
-        return []
-    element = encoded[error.seq - 1].element_at(error.offset)
-    return [element.owner] if element is not None and element.owner is not None else []
 
 
 def describe(error: KernelError, encoded: list[EncodedMessage]) -> str:
