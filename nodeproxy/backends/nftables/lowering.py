@@ -37,17 +37,9 @@ from nodeproxy.plan.types import (
     Treatment,
 )
 
-
-class Wanted(msgspec.Struct, frozen=True):
-    """The elements of one service port."""
-
-    own: dict[ElementId, ElementValue]
-    """Keyed by a frontend of this service port. Slots hold the pool in canonical order: which
-    slot an endpoint really gets is decided against the mirror."""
-    shared: tuple[ElementId, ...]
-    """Elements that other service ports may want as well."""
-    classes: frozenset[SlotClass]
-    """The slot classes its frontends are in."""
+Wanted = dict[ElementId, ElementValue]
+"""The elements of one service port's own. Slots hold the pool in canonical order: which slot an
+endpoint really gets is decided against the mirror."""
 
 
 class _Sets(msgspec.Struct, frozen=True):
@@ -80,14 +72,31 @@ _BY_NODEPORT = _Sets(
 
 
 def lower(plan: ServicePortPlan) -> Wanted:
-    """The elements a service port needs."""
-    lowered = _Lowering(plan)
+    """The elements that belong to this service port alone, keyed by its frontends."""
+    lowering = _Lowering(plan)
     for frontend in plan.frontends:
-        lowered.add(frontend)
+        lowering.add(frontend)
+    return lowering.own
+
+
+def shared_elements(plan: ServicePortPlan) -> list[ElementId]:
+    """The elements that other service ports may want as well: ClusterIPs, hairpin tuples."""
+    shared = [
+        ElementId(skeleton.CLUSTER_IPS, frontend.addr)
+        for frontend in plan.frontends
+        if frontend.kind is FrontendKind.CLUSTER_IP
+    ]
     for target in plan.selection.local_reachable:
         key = hairpin_key(target.addr, plan.key.protocol, target.port)
-        lowered.shared.append(ElementId(skeleton.HAIRPIN, key))
-    return Wanted(lowered.own, tuple(lowered.shared), frozenset(lowered.classes))
+        shared.append(ElementId(skeleton.HAIRPIN, key))
+    return shared
+
+
+def slot_classes(wanted: Wanted) -> set[SlotClass]:
+    """The slot classes these elements are in."""
+    return {
+        slot_class for name, _ in wanted if (slot_class := skeleton.parse_class(name)) is not None
+    }
 
 
 class _Lowering:
@@ -98,16 +107,13 @@ class _Lowering:
         self._comment = clip_comment(str(plan.key))
         self._cluster = _slots(plan.selection.cluster)
         self._local = _slots(plan.selection.local)
-        self.own: dict[ElementId, ElementValue] = {}
-        self.shared: list[ElementId] = []
-        self.classes: set[SlotClass] = set()
+        self.own: Wanted = {}
 
     def add(self, frontend: Frontend) -> None:
         addr, protocol, port = frontend.addr, frontend.protocol, frontend.port
         match frontend.kind:
             case FrontendKind.CLUSTER_IP:
                 self._internal(address_key(addr, protocol, port))
-                self.shared.append(ElementId(skeleton.CLUSTER_IPS, addr))
             case FrontendKind.LOAD_BALANCER_IP if self._plan.source_ranges:
                 # Not served until the ranges can be enforced: a VIP that is restricted must not
                 # be open to everybody (DP-41). The packet takes its normal route.
@@ -149,9 +155,7 @@ class _Lowering:
 
     def _pool(self, pool: SlotPool, key: bytes, slots: Slots) -> None:
         """A frontend with its endpoints: the class by their number, and a slot each."""
-        slot_class = slot_class_for(pool, len(slots))
-        self.classes.add(slot_class)
-        self._member(slot_class.set_name, key)
+        self._member(slot_class_for(pool, len(slots)).set_name, key)
         self.own[ElementId(pool.endpoints, key)] = slots
 
 

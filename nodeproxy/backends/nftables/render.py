@@ -11,10 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from nodeproxy.backends.nftables.diff import TABLE_COMMENT
-from nodeproxy.backends.nftables.lowering import lower
-from nodeproxy.backends.nftables.objects import ElementId, ElementValue, Skeleton, Slots
+from nodeproxy.backends.nftables.lowering import Wanted, lower, shared_elements, slot_classes
+from nodeproxy.backends.nftables.objects import Skeleton, Slots
 from nodeproxy.backends.nftables.skeleton import build_skeleton
-from nodeproxy.backends.nftables.slots import SlotClass
 from nodeproxy.backends.nftables.text import (
     chain_lines,
     element_text,
@@ -31,14 +30,11 @@ def render_tables(tables: Iterable[tuple[FamilySettings, Iterable[ServicePortPla
 
 
 def _render_table(settings: FamilySettings, plans: Iterable[ServicePortPlan]) -> str:
-    wanted: dict[ElementId, ElementValue] = {}
-    classes: set[SlotClass] = set()
+    wanted: Wanted = {}
     for plan in plans:
-        lowered = lower(plan)
-        wanted.update(lowered.own)
-        wanted.update(dict.fromkeys(lowered.shared, ""))
-        classes |= lowered.classes
-    skeleton = build_skeleton(settings, classes)
+        wanted.update(lower(plan))
+        wanted.update(dict.fromkeys(shared_elements(plan), ""))
+    skeleton = build_skeleton(settings, slot_classes(wanted))
     elements = _element_lines(skeleton, wanted)
     lines = [table_header(settings.family), f'\tcomment "{TABLE_COMMENT}"']
     for spec in skeleton.sets:
@@ -48,9 +44,7 @@ def _render_table(settings: FamilySettings, plans: Iterable[ServicePortPlan]) ->
     return "\n".join([*lines, "}", ""])
 
 
-def _element_lines(
-    skeleton: Skeleton, wanted: dict[ElementId, ElementValue]
-) -> defaultdict[str, list[str]]:
+def _element_lines(skeleton: Skeleton, wanted: Wanted) -> defaultdict[str, list[str]]:
     """The text of all elements by set, sorted by key."""
     family = skeleton.family
     specs = {spec.name: spec for spec in skeleton.sets}

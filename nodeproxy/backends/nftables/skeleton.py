@@ -20,6 +20,7 @@ used for the first time.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from nodeproxy.backends.nftables.objects import (
     Chain,
@@ -121,6 +122,7 @@ def set_spec(name: str) -> SetSpec | None:
     return class_set(slot_class) if slot_class else None
 
 
+@lru_cache(maxsize=256)
 def parse_class(set_name: str) -> SlotClass | None:
     """The class whose set has this name; None if it is no class set."""
     prefix, _, digits = set_name.rpartition("s-")

@@ -24,7 +24,7 @@ from collections.abc import Iterable
 
 from nodeproxy.backends.nftables.diff import Differ, Difference
 from nodeproxy.backends.nftables.encode import EncodedMessage, encode_batch
-from nodeproxy.backends.nftables.lowering import Wanted, lower
+from nodeproxy.backends.nftables.lowering import Wanted, lower, shared_elements, slot_classes
 from nodeproxy.backends.nftables.mirror import Mirror
 from nodeproxy.backends.nftables.objects import AddElements, ElementId
 from nodeproxy.backends.nftables.readback import read_back, read_classes
@@ -117,15 +117,12 @@ class FamilyTable:
         former = self.plans.get(key)
         # The shared elements of a quarantined plan are not counted any more.
         if self.quarantined.pop(key, None) is None and former is not None:
-            self._count_shared(lower(former), -1)
+            self._count_shared(former, -1)
         if plan is not None:
-            wanted = lower(plan)
-            self._count_shared(wanted, 1)
-            if not wanted.classes <= self._classes:
-                self._rebuild_skeleton(self._classes | wanted.classes)
+            self._count_shared(plan, 1)
 
-    def _count_shared(self, wanted: Wanted, sign: int) -> None:
-        for element in wanted.shared:
+    def _count_shared(self, plan: ServicePortPlan, sign: int) -> None:
+        for element in shared_elements(plan):
             self._shared_uses[element] += sign
             if not self._shared_uses[element]:
                 del self._shared_uses[element]
@@ -169,11 +166,9 @@ class FamilyTable:
     async def _read_back(self, totals: Totals) -> None:
         """Learn what the kernel holds and compare everything with it."""
         totals.read_backs += 1
-        needed = {slot_class for plan in self.plans.values() for slot_class in lower(plan).classes}
-        # Classes in the kernel stay although nothing is in them now: they are few, and a restart
-        # of an unchanged cluster writes nothing.
-        found = await asyncio.to_thread(read_classes, self._channel, self._family)
-        self._rebuild_skeleton(needed | found)
+        # Classes in the kernel stay although nothing may be in them now: they are few, and a
+        # restart of an unchanged cluster writes nothing.
+        self._rebuild_skeleton(await asyncio.to_thread(read_classes, self._channel, self._family))
         content = await asyncio.to_thread(read_back, self._channel, self._family, self._skeleton)
         if content.unusable:
             _log.warning(
@@ -183,7 +178,7 @@ class FamilyTable:
             )
         self.mirror.replace(content)
         for key in self.quarantined:
-            self._count_shared(lower(self.plans[key]), 1)
+            self._count_shared(self.plans[key], 1)
         self.quarantined.clear()
         self._is_full = True
         self._dirty = dict.fromkeys(sorted(self.plans, key=_commit_order))
@@ -196,15 +191,11 @@ class FamilyTable:
 
     async def _commit_portions(self, totals: Totals, *, may_quarantine: bool) -> bool:
         """Commit all that is dirty; False if the mirror turned out to be wrong."""
-        if self._needs_skeleton and not self.mirror.content.unusable:
-            differ = Differ(self.mirror.content)
-            differ.table(self._skeleton)
-            if await self._apply(differ, totals, may_quarantine=False) is not _Outcome.ACCEPTED:
-                return False
-            self._needs_skeleton = False
         self._leftovers |= self._installed_elements(self._dirty)
         while True:
             portion, wanted = self._next_portion()
+            if not await self._commit_skeleton(wanted.values(), totals):
+                return False
             is_last = len(portion) == len(self._dirty)
             differ = self._difference(wanted)
             later = self._add_removals(differ, wanted) if is_last else set()
@@ -217,6 +208,20 @@ class FamilyTable:
             if is_last and not later:
                 return True
             await asyncio.sleep(0)
+
+    async def _commit_skeleton(self, wanted: Iterable[Wanted], totals: Totals) -> bool:
+        """The frame with the classes that are about to be used; False if the mirror is wrong."""
+        classes = {slot_class for elements in wanted for slot_class in slot_classes(elements)}
+        if not classes <= self._classes:
+            self._rebuild_skeleton(self._classes | classes)
+        if not self._needs_skeleton or self.mirror.content.unusable:
+            return True
+        differ = Differ(self.mirror.content)
+        differ.table(self._skeleton)
+        if await self._apply(differ, totals, may_quarantine=False) is not _Outcome.ACCEPTED:
+            return False
+        self._needs_skeleton = False
+        return True
 
     async def _apply(self, differ: Differ, totals: Totals, *, may_quarantine: bool) -> _Outcome:
         """Send one transaction and let the mirror take it if the kernel does."""
@@ -256,7 +261,7 @@ class FamilyTable:
         if self._needs_skeleton:
             differ.table(self._skeleton)
         for key, elements in wanted.items():
-            for element, value in elements.own.items():
+            for element, value in elements.items():
                 differ.element(element, value, key)
         return differ
 
@@ -273,10 +278,10 @@ class FamilyTable:
                 differ.remove((element,))
         gone = set(self._leftovers)
         for elements in wanted.values():
-            gone.difference_update(elements.own)
+            gone.difference_update(elements)
         gone -= self._installed_elements(self.quarantined)
         for key in self.quarantined:
-            gone.difference_update(lower(self.plans[key]).own)
+            gone.difference_update(lower(self.plans[key]))
         later = _break_after_make(gone, wanted)
         differ.remove(gone - later)
         if self._is_full and not later:
@@ -289,7 +294,7 @@ class FamilyTable:
             element
             for key in keys
             if (plan := self._installed.get(key)) is not None
-            for element in lower(plan).own
+            for element in lower(plan)
         }
 
     def _settle(
@@ -314,7 +319,7 @@ class FamilyTable:
             self._is_full = self._is_full and bool(later)
             return
         for elements in wanted.values():
-            self._leftovers.difference_update(elements.own)
+            self._leftovers.difference_update(elements)
 
     # -- kernel ----------------------------------------------------------------------------------
 
@@ -343,7 +348,7 @@ class FamilyTable:
         for key, error in guilty.items():
             reason = describe(error, encoded)
             self.quarantined[key] = reason
-            self._count_shared(lower(self.plans[key]), -1)
+            self._count_shared(self.plans[key], -1)
             _log.error(
                 "service port not programmed key=%s reason=%r; its former state stays in force",
                 key,
@@ -366,7 +371,7 @@ class FamilyTable:
         return [
             key
             for key, plan in self.plans.items()
-            if key not in self.quarantined and shared in lower(plan).shared
+            if key not in self.quarantined and shared in shared_elements(plan)
         ]
 
     def _report_doubt(self, errors: list[KernelError], encoded: list[EncodedMessage]) -> None:
@@ -392,7 +397,7 @@ def _break_after_make(gone: set[ElementId], wanted: dict[PlanKey, Wanted]) -> se
     joined = {
         (new.pool, element.key): new.slots
         for elements in wanted.values()
-        for element in elements.own
+        for element in elements
         if (new := parse_class(element.set_name)) is not None
     }
     return {
