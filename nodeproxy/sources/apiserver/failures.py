@@ -26,6 +26,11 @@ class ApiError(SourceError):
         """True if a watch cannot go on from where it was: list again."""
         return False
 
+    @property
+    def is_of_open_watch(self) -> bool:
+        """True if a watch opened and then disappointed: that the next opens proves nothing."""
+        return False
+
 
 class ApiUnreachable(ApiError):
     """No answer, or the connection broke before the answer was complete."""
@@ -80,6 +85,11 @@ class ApiRefused(ApiError):
             return True
         return self.is_event and self.code not in _BUSY
 
+    @property
+    def is_of_open_watch(self) -> bool:
+        """True for ERROR events."""
+        return self.is_event
+
     def __str__(self) -> str:
         return f"{self.subject}: API server said {self.code} {_phrase(self.code)}: {self.message}"
 
@@ -90,6 +100,11 @@ class ApiGarbled(ApiError):
     @property
     def needs_list(self) -> bool:
         """True: nobody knows what was in the part that could not be read."""
+        return True
+
+    @property
+    def is_of_open_watch(self) -> bool:
+        """True: it was an answer, only not a good one."""
         return True
 
     def __init__(self, subject: str, what: str, data: bytes | bytearray = b"") -> None:
@@ -110,6 +125,11 @@ class WatchTooShort(ApiError):
         super().__init__(subject, seconds)
         self.subject = subject
         self.seconds = seconds
+
+    @property
+    def is_of_open_watch(self) -> bool:
+        """True."""
+        return True
 
     def __str__(self) -> str:
         return f"{self.subject}: the API server ended the watch after {self.seconds:.1f} s"

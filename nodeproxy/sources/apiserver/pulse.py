@@ -23,6 +23,7 @@ class Pulse:
         self._troubles = troubles
         self._is_connected = False
         self._last_error = ""
+        self._needs_proof = False  # an open watch is not enough to call the trouble over
 
     def status(self) -> SourceStatus:
         """A snapshot."""
@@ -42,11 +43,18 @@ class Pulse:
         return self.heard_at
 
     def connected(self) -> None:
-        """A watch is open and trusted."""
+        """A watch is open."""
         now = self.heard()
         self._is_connected = True
         self._last_error = ""
-        self._troubles.end(self.kind, now)
+        if not self._needs_proof:
+            self._troubles.end(self.kind, now)
+
+    def worked(self) -> None:
+        """A watch told something new."""
+        if self._needs_proof:
+            self._needs_proof = False
+            self._troubles.end(self.kind, clock.monotonic())
 
     def disconnected(self) -> None:
         """No watch is open."""
@@ -62,5 +70,6 @@ class Pulse:
         """
         self._is_connected = False
         self._last_error = explain(error, resource)
+        self._needs_proof = error.is_of_open_watch
         if is_news:
             self._troubles.begin(self.kind, error, self._last_error, clock.monotonic())

@@ -61,6 +61,8 @@ class Reflector:
         self._limits = limits
         self._rng = rng
         self._backoff = Backoff(limits.backoff, rng)
+        # A list that succeeds must not hide that every watch after it fails: lists cost most.
+        self._list_backoff = Backoff(limits.backoff, rng)
         self._remote: Remote | None = None
         self._view = View(pulse.kind)
         self._traits = traits
@@ -152,6 +154,7 @@ class Reflector:
         now = clock.monotonic()
         self._list_from = self._view.position
         self._reached_at = now
+        self._list_backoff.started(now)
         self._pulse.relists += 1
         is_first = not self._pulse.is_synced
         if is_first:
@@ -236,6 +239,8 @@ class Reflector:
         if self._view.position != position:
             self._reached_at = now
             self._backoff.worked()
+            if not was_listing:
+                self._pulse.worked()
         if found.end is not None:
             raise found.end
 
@@ -256,7 +261,9 @@ class Reflector:
             self._view.lose_position()
         if isinstance(error, ApiRefused):
             self._refused(error)
-        return self._backoff.failed(clock.monotonic(), error.retry_after)
+        now = clock.monotonic()
+        wait = self._backoff.failed(now, error.retry_after)
+        return max(wait, self._list_backoff.failed(now)) if error.needs_list else wait
 
     def _fetch_pages_from_now_on(self, error: ApiError) -> None:
         if self._traits.streams_lists:

@@ -69,7 +69,8 @@ def _topic(kind: Kind, error: ApiError) -> str:
         and (error.code >= 500 or error.code == HTTPStatus.TOO_MANY_REQUESTS)
     ):
         return "outage"
-    return f"{kind} {error}"
+    # Not the text, which may have another number in it each time.
+    return f"{kind} {type(error).__name__} {error.code if isinstance(error, ApiRefused) else ''}"
 
 
 def explain(error: ApiError, resource: Resource | None) -> str:
