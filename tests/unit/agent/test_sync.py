@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from nodeproxy.agent.inbox import Inbox
+from nodeproxy.agent.sync import SyncLoop, is_synced
+from nodeproxy.backends.base import CommitReport
+from nodeproxy.errors import BackendError
+from nodeproxy.model.events import Kind, SourceEvent, Synced
+from nodeproxy.plan.planner import Planner
+from nodeproxy.plan.settings import PlanOptions
+from nodeproxy.plan.types import PlanDelta, PlanKey, ServicePortPlan
+from nodeproxy.state.cluster import ClusterState
+from tests.support.builders import service, slice_, upserted
+
+EVERYTHING = [Synced(Kind.SERVICE), Synced(Kind.ENDPOINT_SLICE), Synced(Kind.NODE)]
+WEB = service("web").cluster_ip("10.96.0.10").port(80)
+PODS = slice_("web-1", service="web").port(8080)
+
+
+class FakeBackend:
+    """Takes every plan; fails as often as it is told to."""
+
+    def __init__(self) -> None:
+        self.plans: dict[PlanKey, ServicePortPlan] = {}
+        self.commits = 0
+        self.failures_to_come = 0
+        self._has_work = True
+
+    @property
+    def needs_commit(self) -> bool:
+        return self._has_work
+
+    def stage(self, delta: PlanDelta) -> None:
+        self._has_work = True
+        self.plans.update(delta.puts)
+        for key in delta.removes:
+            del self.plans[key]
+
+    async def commit(self) -> CommitReport:
+        if self.failures_to_come:
+            self.failures_to_come -= 1
+            raise BackendError("the kernel is out of memory")
+        self.commits += 1
+        self._has_work = False
+        return CommitReport(operations=1, seconds=0.0)
+
+    def mark_stale(self, reason: str) -> None:
+        self._has_work = True
+
+    def render(self) -> str:
+        return ""
+
+    def quarantined(self) -> Mapping[PlanKey, str]:
+        return {}
+
+
+class Watcher:
+    """Remembers what the loop told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def took_events(self, events: Sequence[SourceEvent]) -> None:
+        self.told.append(f"took {len(events)}")
+
+    def queued(self) -> None:
+        self.told.append("queued")
+
+    def synced(self, report: CommitReport, seconds: float) -> None:
+        self.told.append("synced")
+
+    def failed(self, seconds: float) -> None:
+        self.told.append("failed")
+
+
+class Agent:
+    """A sync loop with everything it needs, turned by hand."""
+
+    def __init__(self) -> None:
+        self.inbox = Inbox()
+        self.backend = FakeBackend()
+        self.watcher = Watcher()
+        state = ClusterState("n1")
+        planner = Planner(state, PlanOptions())
+        self.loop = SyncLoop(self.inbox, state, planner, self.backend, self.watcher)
+
+    async def turn(self, *events: SourceEvent) -> None:
+        self.inbox.put(events)
+        await self.loop.turn()
+
+
+async def test_the_first_commit_comes_when_every_kind_is_synced():
+    agent = Agent()
+
+    await agent.turn(*upserted(WEB, PODS.endpoint("10.0.0.1")), *EVERYTHING[:2])
+    before = agent.backend.commits
+    await agent.turn(*EVERYTHING[2:])
+
+    assert (before, agent.backend.commits, len(agent.backend.plans)) == (0, 1, 1)
+
+
+async def test_a_turn_without_work_commits_nothing():
+    agent = Agent()
+    await agent.turn(*upserted(WEB), *EVERYTHING)
+
+    await agent.turn(*upserted(WEB.label("edited", "yes")))
+
+    assert agent.backend.commits == 1
+
+
+async def test_events_that_came_together_become_one_commit():
+    agent = Agent()
+    await agent.turn(*EVERYTHING)
+
+    await agent.turn(*upserted(WEB, service("dns").cluster_ip("10.96.0.53").port(53)))
+
+    assert (agent.backend.commits, len(agent.backend.plans)) == (2, 2)
+
+
+async def test_a_failed_commit_is_tried_again_and_told_once(caplog: pytest.LogCaptureFixture):
+    agent = Agent()
+    agent.backend.failures_to_come = 3
+
+    with caplog.at_level(logging.INFO, "nodeproxy.sync"):
+        await agent.turn(*upserted(WEB), *EVERYTHING)
+        for _ in range(3):
+            await agent.turn()
+
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert agent.backend.commits == 1
+    assert len(errors) == 1
+    assert "out of memory; what is installed stays in force" in errors[0].getMessage()
+    assert "rules updated again after=3 attempts" in caplog.text
+
+
+async def test_health_hears_of_work_before_it_is_done():
+    agent = Agent()
+    agent.backend.failures_to_come = 1
+
+    await agent.turn(*EVERYTHING)
+    await agent.turn()
+
+    assert agent.watcher.told == ["took 3", "queued", "failed", "took 0", "queued", "synced"]
+
+
+async def test_a_doubt_about_the_rules_is_looked_into_without_any_event():
+    agent = Agent()
+    await agent.turn(*EVERYTHING)
+
+    agent.backend.mark_stale("somebody flushed the table")
+    await agent.turn()
+
+    assert agent.backend.commits == 2
+
+
+async def test_each_problem_of_an_object_is_logged_once(caplog: pytest.LogCaptureFixture):
+    agent = Agent()
+    broken = slice_("web-1", service="web").port(8080).endpoint("10.0.0.999")
+
+    for _ in range(3):
+        await agent.turn(*upserted(broken))
+
+    assert caplog.text.count("10.0.0.999") == 1
+
+
+async def test_a_conflict_of_two_services_is_logged_with_both_names(
+    caplog: pytest.LogCaptureFixture,
+):
+    agent = Agent()
+
+    await agent.turn(
+        *upserted(WEB, service("other").cluster_ip("10.96.0.10").port(80)), *EVERYTHING
+    )
+
+    assert "default/web" in caplog.text
+    assert "belongs to Service default/other already" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ([], False),
+        ([Kind.SERVICE, Kind.NODE], False),
+        ([Kind.SERVICE, Kind.ENDPOINT_SLICE], False),
+        ([Kind.ENDPOINT_SLICE, Kind.NODE], False),
+        ([Kind.SERVICE, Kind.ENDPOINT_SLICE, Kind.NODE], True),
+        ([Kind.SERVICE, Kind.ENDPOINTS, Kind.NODE], True),
+    ],
+)
+def test_synced_means_services_one_kind_of_endpoints_and_the_node(
+    kinds: list[Kind], *, expected: bool
+):
+    assert is_synced(kinds) is expected
