@@ -22,6 +22,7 @@ from nodeproxy.model.addresses import Family
 from nodeproxy.netlink import attributes, messages
 from nodeproxy.netlink import nf_tables as nf
 from nodeproxy.netlink.attributes import attribute, parse, parse_string, parse_u32, string, u32
+from nodeproxy.netlink.channel import Channel
 from nodeproxy.netlink.messages import KernelError, Received
 
 NFPROTO = {Family.IPV4: nf.NFPROTO_IPV4, Family.IPV6: nf.NFPROTO_IPV6}
@@ -136,6 +137,21 @@ class FakeKernel:
         self._refuse: ElementPredicate = _nothing
         self._refuse_errno = errno.EINVAL
 
+    @classmethod
+    def from_dumps(cls, channel: Channel) -> FakeKernel:
+        """A kernel that holds what another one tells: all tables, sets and elements.
+
+        Chains and rules are left out; libnftables reads those better.
+        """
+        kernel = cls()
+        for nfproto in NFPROTO.values():
+            for received in channel.dump(nf.NFT_MSG_GETTABLE, nfproto):
+                found = parse(received.body)
+                name = parse_string(found[nf.NFTA_TABLE_NAME])
+                kernel.tables[nfproto, name] = table = FakeTable(found)
+                _copy_sets(channel, nfproto, name, table)
+        return kernel
+
     # -- switches --------------------------------------------------------------------------------
 
     def fail_next_commit(self, number: int = errno.ENOMEM, times: int = 1) -> None:
@@ -143,9 +159,9 @@ class FakeKernel:
         self._fail_with = number
         self._fail_times = times
 
-    def lose_answer(self) -> None:
-        """Carry out the next batch, but lose the answer on the way back."""
-        self._loses_answer = True
+    def lose_answer(self, *, lose: bool = True) -> None:
+        """Carry out the next batch, but lose the answer on the way back; or do not after all."""
+        self._loses_answer = lose
 
     def refuse_element(
         self, predicate: ElementPredicate | None, number: int = errno.EINVAL
@@ -223,6 +239,18 @@ class FakeKernel:
     def element_refusal(self, set_name: str, key: bytes, data: bytes) -> int:
         """The errno for a new element; 0 if it may go in."""
         return self._refuse_errno if self._refuse(set_name, key, data) else 0
+
+
+def _copy_sets(channel: Channel, nfproto: int, name: str, table: FakeTable) -> None:
+    for received in channel.dump(nf.NFT_MSG_GETSET, nfproto, string(nf.NFTA_SET_TABLE, name)):
+        declaration = parse(received.body)
+        one = FakeSet(declaration)
+        set_name = parse_string(declaration[nf.NFTA_SET_NAME])
+        table.sets[set_name] = one
+        body = string(nf.NFTA_SET_ELEM_LIST_TABLE, name)
+        body += string(nf.NFTA_SET_ELEM_LIST_SET, set_name)
+        for answer in channel.dump(nf.NFT_MSG_GETSETELEM, nfproto, body):
+            one.elements |= {key: element for _, element, key in _elements(answer)}
 
 
 def _nothing(set_name: str, key: bytes, data: bytes) -> bool:
