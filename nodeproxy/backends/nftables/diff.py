@@ -147,12 +147,13 @@ class Differ:
         """Chains and sets of our table that nothing needs, whoever made them."""
         keep = {chain.name for chain in skeleton.chains}
         strangers = [name for name in self._content.chains if name not in keep]
-        self._dropped.extend(FlushChain(name) for name in strangers)
-        self._dropped.extend(DeleteChain(name) for name in strangers)
-        self._change.chains.update(dict.fromkeys(strangers))
         ours = {spec.name for spec in skeleton.sets}
         unknown = [name for name in self._content.sets if name not in ours]
+        # Rules refer to sets and chains, elements of foreign verdict maps to chains.
+        self._dropped.extend(FlushChain(name) for name in strangers)
         self._dropped.extend(DeleteSet(name) for name in unknown)
+        self._dropped.extend(DeleteChain(name) for name in strangers)
+        self._change.chains.update(dict.fromkeys(strangers))
         self._change.sets.update(dict.fromkeys(unknown))
 
     def finish(self) -> Difference:

@@ -86,10 +86,11 @@ class _Reader:
 
     def read(self) -> Content:
         content = self._content
-        content.exists = any(
-            parse_string(found.get(nf.NFTA_TABLE_NAME, b"")) == TABLE
-            for found in self._dump(nf.NFT_MSG_GETTABLE)
-        )
+        for found in self._dump(nf.NFT_MSG_GETTABLE):
+            if parse_string(found.get(nf.NFTA_TABLE_NAME, b"")) == TABLE:
+                content.exists = True
+                if parse_u32(found.get(nf.NFTA_TABLE_FLAGS, bytes(4))):
+                    content.unusable = "the table was made dormant or somebody owns it"
         if not content.exists:
             return content
         self._read_sets()
@@ -140,7 +141,7 @@ class _Reader:
             name = parse_string(found[nf.NFTA_CHAIN_NAME])
             expected = self._chains.get(name)
             if expected is not None and not _hangs_at(found, expected.hook):
-                self._content.unusable = f"chain {name} hangs at another hook"
+                self._content.unusable = f"chain {name} has another hook or policy"
             is_ours = expected is not None and self._has_rules(expected, rules[name])
             self._content.chains[name] = expected if is_ours else None
 
@@ -204,7 +205,9 @@ def _hangs_at(found: dict[int, bytes], hook: Hook | None) -> bool:
     number = parse_u32(installed.get(nf.NFTA_HOOK_HOOKNUM, b"\xff\xff\xff\xff"))
     priority = struct.unpack(">i", installed.get(nf.NFTA_HOOK_PRIORITY, bytes(4)))[0]
     kind = parse_string(found.get(nf.NFTA_CHAIN_TYPE, b""))
-    return (number, priority, kind) == (hook.number, hook.priority, hook.type)
+    policy = parse_u32(found.get(nf.NFTA_CHAIN_POLICY, bytes(4)))
+    expected = (hook.number, hook.priority, hook.type, nf.NF_ACCEPT)
+    return (number, priority, kind, policy) == expected
 
 
 def _comment(parts: dict[int, bytes]) -> str:
