@@ -21,6 +21,7 @@ from benchmarks.runs import Run, run_bytes, run_size
 from benchmarks.table import table_lines
 from lab import requirements
 from lab.waiting import DeadlinePassed
+from nodeproxy.errors import NodeproxyError
 
 
 def main() -> int:
@@ -38,7 +39,7 @@ def main() -> int:
         for run in _runs(options):
             runs.append(run)
             _show(run)
-    except (BenchmarkFailed, RequestRefused, DeadlinePassed) as exc:
+    except (BenchmarkFailed, RequestRefused, DeadlinePassed, NodeproxyError) as exc:
         print(f"Not measured: {exc}", file=sys.stderr)
         code = 1
     except KeyboardInterrupt:

@@ -16,6 +16,8 @@ _STOP_SECONDS = 10.0
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _LOG_TAIL_LINES = 20
 
+# An installed agent has its bytecode; compiling it anew at each start takes 0.2 s.
+_WITH_BYTECODE = ("env", "-u", "PYTHONDONTWRITEBYTECODE")
 OWN_AGENT = (
     "run --kubeconfig {kubeconfig} --hostname-override {node} --cluster-cidr 10.128.0.0/9 "
     "--healthz-bind-address 127.0.0.1:10256 --metrics-bind-address 127.0.0.1:10249"
@@ -48,7 +50,7 @@ class MeasuredAgent:
     def start(self) -> None:
         """Start it; the few milliseconds of entering the namespace count as its own."""
         with self._log.open("ab") as log:
-            self._process = self._node.spawn(*self._command, output=log)
+            self._process = self._node.spawn(*_WITH_BYTECODE, *self._command, output=log)
 
     @property
     def is_running(self) -> bool:
