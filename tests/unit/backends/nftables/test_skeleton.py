@@ -1,0 +1,60 @@
+"""The frame of a table, and the names in it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodeproxy.backends.nftables.objects import DnatToSlot, Goto, InSet, Jump
+from nodeproxy.backends.nftables.skeleton import build_skeleton, class_set, parse_class, set_spec
+from nodeproxy.backends.nftables.slots import SlotClass, SlotPool
+from nodeproxy.model.addresses import Family
+from nodeproxy.plan.types import FamilySettings
+
+CLASSES = st.builds(
+    SlotClass, st.sampled_from(SlotPool), st.integers(0, 16).map(lambda power: 1 << power)
+)
+
+
+@given(CLASSES)
+def test_a_class_is_known_by_the_name_of_its_set(slot_class: SlotClass):
+    assert parse_class(slot_class.set_name) == slot_class
+    assert set_spec(slot_class.set_name) == class_set(slot_class)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "services", "services-", "services-3", "services-0", "services--4", "services-\u0664",
+     "others-4", "service-4", "cluster-ips-4"],
+)  # fmt: skip
+def test_other_names_are_no_classes(name: str):
+    assert parse_class(name) is None
+
+
+@given(st.frozensets(CLASSES, max_size=12), st.sampled_from(Family))
+def test_every_set_and_chain_a_rule_names_is_there(classes: frozenset[SlotClass], family: Family):
+    skeleton = build_skeleton(FamilySettings(family), classes)
+
+    sets = {spec.name for spec in skeleton.sets}
+    chains = {chain.name for chain in skeleton.chains}
+    statements = [s for c in skeleton.chains for rule in c.rules for s in rule.statements]
+    assert {s.set_name for s in statements if isinstance(s, InSet)} <= sets
+    assert {s.map_name for s in statements if isinstance(s, DnatToSlot)} <= sets
+    assert {s.chain for s in statements if isinstance(s, Jump | Goto)} <= chains
+    assert len(chains) == len(skeleton.chains)
+    assert len(sets) == len(skeleton.sets)
+
+
+@given(CLASSES)
+def test_the_last_draw_hits_a_slot_that_is_filled_in_every_frontend_of_the_class(
+    slot_class: SlotClass,
+):
+    """The class holds frontends with more endpoints than half of its slots."""
+    skeleton = build_skeleton(FamilySettings(Family.IPV4), {slot_class})
+    (chain,) = (c for c in skeleton.chains if c.name == slot_class.chain)
+
+    draws = [s.slots for r in chain.rules for s in r.statements if isinstance(s, DnatToSlot)]
+
+    assert draws[-1] <= slot_class.slots // 2 + 1
+    assert all(draw == slot_class.slots for draw in draws[:-1])
