@@ -316,7 +316,7 @@ class _Transaction:
         name = parse_string(found[nf.NFTA_CHAIN_NAME])
         if name not in table.chains:
             raise Refusal(errno.ENOENT)
-        if table.chains[name].rules or table.refers_to("chain", name):
+        if table.refers_to("chain", name):
             raise Refusal(errno.EBUSY)
         del table.chains[name]
 
