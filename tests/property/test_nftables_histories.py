@@ -103,6 +103,36 @@ def test_no_batch_of_any_history_is_refused(history: list[tuple[list[SourceEvent
     assert node.kernel.refused == 0
 
 
+async def program_with_refusals(
+    node: ProgrammedNode, history: list[tuple[list[SourceEvent], str]], refused: bytes
+) -> None:
+    """The kernel refuses everything about one endpoint in the steps with an incident."""
+    await node.take()
+    for events, incident in history:
+        if incident:
+            node.kernel.refuse_element(lambda _, __, data: data[:4] == refused)
+        else:
+            node.kernel.refuse_element(None)
+        await node.take(*events)
+    node.kernel.refuse_element(None)
+    node.backend.mark_stale("all is well again")
+    await node.backend.commit()
+
+
+@settings(deadline=None, max_examples=60)
+@given(steps(), st.integers(1, 6))
+def test_what_was_refused_for_a_while_leaves_no_trace(
+    history: list[tuple[list[SourceEvent], str]], number: int
+):
+    """Invariant 7: no commit fails, and in the end everything is as if nothing had been."""
+    node = ProgrammedNode()
+
+    asyncio.run(program_with_refusals(node, history, bytes([10, 0, 0, number])))
+
+    assert elements(node.kernel) == asyncio.run(program_at_once(joined(history)))
+    assert node.backend.quarantined() == {}
+
+
 @settings(deadline=None, max_examples=50)
 @given(histories(), st.data())
 def test_rendering_depends_on_the_outcome_alone(events: list[SourceEvent], data: st.DataObject):

@@ -349,3 +349,15 @@ class TestQuarantine:
 
         assert set(report.quarantined) == {plan_key("bad")}
         assert len(behind(running, "10.96.0.67 tcp 80")) == 1
+
+    async def test_a_refused_cluster_ip_does_not_hold_up_the_others(self, running: ProgrammedNode):
+        """The set of ClusterIPs is shared: its elements have no single owner."""
+        refused = bytes([10, 96, 0, 66])
+        running.kernel.refuse_element(lambda name, key, _: key == refused)
+
+        report = await running.take(
+            web("bad", 66).upserted(), web("good", 67).upserted(), pods(1, "good").upserted()
+        )
+
+        assert set(report.quarantined) == {plan_key("bad")}
+        assert len(behind(running, "10.96.0.67 tcp 80")) == 1
