@@ -110,6 +110,13 @@ class Differ:
             return
         set_name, key = element
         adds = self._adds.setdefault(set_name, [])
+        self._change.elements[element] = slots
+        if not installed:
+            adds += [
+                RawElement(key + slot_bytes(index), data, "", owner)
+                for index, data in enumerate(slots)
+            ]
+            return
         before = len(installed)
         for index, data in enumerate(slots):
             old = installed[index] if index < before else None
@@ -122,7 +129,6 @@ class Differ:
         for index in range(len(slots), before):
             if installed[index] is not None:
                 self._delete(set_name, key + slot_bytes(index), owner)
-        self._change.elements[element] = slots
 
     def _delete(self, set_name: str, key: bytes, owner: PlanKey | None) -> None:
         self._deletes.setdefault(set_name, []).append(RawElement(key, None, "", owner))

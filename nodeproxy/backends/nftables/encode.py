@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import assert_never
 
 import msgspec
@@ -181,30 +182,37 @@ class _Encoder:
 def encode_element(element: RawElement, *, adding: bool) -> bytes:
     """One LIST_ELEM attribute; keys and endpoint data are multiples of four bytes long."""
     key, data, comment, _ = element
-    size = len(key)
-    head = size + 12
-    if not adding or (data is None and not comment):
-        return _KEY_ONLY.pack(head, 1, size + 8, 1, size + 4, 1) + key
-    if data is not None:
+    if adding and data is not None:
         # The hot path of a first load: a hundred thousand of these.
-        width = len(data)
-        return (
-            _KEY_ONLY.pack(head + width + 8, 1, size + 8, 1, size + 4, 1)
-            + key
-            + _DATA.pack(width + 8, 2, width + 4, 1)
-            + data
-        )
-    note = attribute(nf.NFTA_SET_ELEM_USERDATA, encode_comment(COMMENT, comment))
-    return _KEY_ONLY.pack(head + len(note), 1, size + 8, 1, size + 4, 1) + key + note
+        before, between = _headers(len(key), len(data))
+        return before + key + between + data
+    if adding and comment:
+        note = attribute(nf.NFTA_SET_ELEM_USERDATA, encode_comment(COMMENT, comment))
+        return _key_headers(len(key), len(note)) + key + note
+    return _key_headers(len(key), 0) + key
 
 
-_KEY_ONLY = struct.Struct("=HHHHHH")
-"""Headers of LIST_ELEM, SET_ELEM_KEY and DATA_VALUE."""
-_DATA = struct.Struct("=HHHH")
-"""Headers of SET_ELEM_DATA and DATA_VALUE."""
+@cache
+def _headers(key_bytes: int, data_bytes: int) -> tuple[bytes, bytes]:
+    """The headers around key and data: few different lengths, each packed once."""
+    between = struct.pack(
+        "=HHHH", data_bytes + 8, nf.NFTA_SET_ELEM_DATA, data_bytes + 4, nf.NFTA_DATA_VALUE
+    )
+    return _key_headers(key_bytes, data_bytes + len(between)), between
 
 
-# -- chains and rules ----------------------------------------------------------------------------
+@cache
+def _key_headers(key_bytes: int, behind: int) -> bytes:
+    """Headers of LIST_ELEM, SET_ELEM_KEY and DATA_VALUE; `behind` is what follows the key."""
+    return struct.pack(
+        "=HHHHHH",
+        key_bytes + behind + 12,
+        nf.NFTA_LIST_ELEM,
+        key_bytes + 8,
+        nf.NFTA_SET_ELEM_KEY,
+        key_bytes + 4,
+        nf.NFTA_DATA_VALUE,
+    )
 
 
 def _chain_body(table: str, chain: Chain) -> bytes:

@@ -12,6 +12,7 @@ port are in network order, the slot in native order like the numgen that is comp
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 from nodeproxy.backends.nftables.objects import Field, SetSpec
 from nodeproxy.model.addresses import Family
@@ -41,6 +42,7 @@ def target_data(addr: bytes, port: int) -> bytes:
     return addr + struct.pack(">H2x", port)
 
 
+@lru_cache(maxsize=1024)
 def slot_bytes(slot: int) -> bytes:
     """The slot as the last part of a key of an endpoint map."""
     return expressions.host_u32(slot)
