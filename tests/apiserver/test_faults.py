@@ -622,7 +622,21 @@ async def test_an_item_that_is_no_object_leaves_the_list_usable(
     assert len(follower.rejected) == 1
 
 
-async def test_a_watch_that_begins_with_an_unknown_kind_of_event_goes_on(
+async def test_a_list_that_cannot_be_cut_between_its_items_is_read_whole(
+    stand_in: StandInCluster,
+):
+    """No object of ours looks like this one: an array in it holds objects with metadata."""
+    odd = b'{"metadata":{"name":"odd","resourceVersion":"1"},"x":[{"y":1},{"metadata":{}}]}'
+    stand_in.server.put(web())
+    stand_in.server.faults.inject(ExtraItem(odd), path=SERVICES, verb="list")
+
+    async with following(stand_in.source(limits=PAGED)) as follower:
+        await follower.wait_synced()
+
+    assert follower.names(Kind.SERVICE) == {"web", "odd"}
+
+
+async def test_a_watch_that_ends_with_an_error_event_is_repeated(
     stand_in: StandInCluster,
 ):
     line = b'{"type":"ERROR","object":{"kind":"Status","code":500,"message":"odd"}}\n'

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlencode
@@ -129,20 +129,29 @@ class ApiClient:
                 self._credentials.refuse(identity)
             raise
 
-    async def get(self, subject: str, path: str, query: Query = ()) -> bytearray:
-        """Ask for a whole document.
+    async def fetch(
+        self, subject: str, path: str, query: Query, take: Callable[[bytes], None]
+    ) -> None:
+        """Ask for a whole document and hand on its chunks as they arrive.
 
         Raises:
             ApiUnreachable, ApiRefused, CredentialsError: as `open`; also if the body stalls.
         """
         stream = await self.open(subject, path, query)
-        # Grows in place: joining a list of chunks would need the body's size twice.
-        body = bytearray()
         try:
             while chunk := await self._read_in_time(stream, path):
-                body += chunk
+                take(chunk)
         finally:
             stream.close()
+
+    async def get(self, subject: str, path: str, query: Query = ()) -> bytearray:
+        """Ask for a whole document.
+
+        Raises:
+            ApiUnreachable, ApiRefused, CredentialsError: as `fetch`.
+        """
+        body = bytearray()
+        await self.fetch(subject, path, query, body.extend)
         return body
 
     async def _read_in_time(self, stream: Stream, path: str) -> bytes:

@@ -88,6 +88,7 @@ class Codec:
         self._event = msgspec.json.Decoder[WatchEvent[ApiObject | Malformed]](
             WatchEvent[wire_type]  # type: ignore[valid-type]
         )
+        self._items = msgspec.json.Decoder[list[ApiObject | Malformed]](list[wire_type])  # type: ignore[valid-type]
         self._list = msgspec.json.Decoder[_List[ApiObject | Malformed]](
             _List[wire_type]  # type: ignore[valid-type]
         )
@@ -107,6 +108,29 @@ class Codec:
         return Page(
             found.items or [], found.metadata.resource_version, found.metadata.continue_ or ""
         )
+
+    def list_head(self, text: bytes | bytearray) -> ListMeta | None:
+        """Metadata of a list whose items were taken out; None if they do not come before them."""
+        try:
+            metadata = msgspec.json.decode(text, type=_List[msgspec.Raw]).metadata
+        except NOT_JSON:
+            return None
+        return metadata if metadata.resource_version else None
+
+    def items(self, array: bytes) -> list[ApiObject | Malformed]:
+        """Decode a JSON array of objects.
+
+        Raises:
+            ApiGarbled: it is none.
+        """
+        try:
+            return self._items.decode(array)
+        except NOT_JSON:
+            pass
+        try:
+            return [self._read(raw) for raw in msgspec.json.decode(array, type=list[msgspec.Raw])]
+        except NOT_JSON as exc:
+            raise ApiGarbled(f"list {self._kind}", str(exc), array) from exc
 
     def events(self, block: bytes) -> Block:
         """Decode complete lines of a watch; never raises, see `Block.end`."""

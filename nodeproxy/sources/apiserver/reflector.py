@@ -17,12 +17,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from nodeproxy import clock
 from nodeproxy.model.events import Kind, SourceEvent, Synced
+from nodeproxy.model.wire import ApiObject
 from nodeproxy.sources.apiserver.backoff import Backoff
 from nodeproxy.sources.apiserver.client import Stream
+from nodeproxy.sources.apiserver.decode import Malformed
 from nodeproxy.sources.apiserver.failures import (
     ApiError,
     ApiGarbled,
@@ -139,15 +141,17 @@ class Reflector:
     async def _list_pages(self, remote: Remote, limit: int) -> None:
         token = ""
         while True:
-            page, size = await remote.page(self._list_from, limit, token)
-            self._pulse.bytes_received += size
-            self._pulse.heard()
-            events = self._view.listed(page.items)
-            if not page.continue_:
+            page = await remote.page(self._list_from, limit, token, self._take_items)
+            token = page.continue_ or ""
+            if not token:
                 break
+        self._list_complete(self._view.end_list(page.resource_version or ""))
+
+    def _take_items(self, items: Sequence[ApiObject | Malformed], size: int) -> None:
+        self._pulse.bytes_received += size
+        self._pulse.heard()
+        if events := self._view.listed(items):
             self._sink.put(events)
-            token = page.continue_
-        self._list_complete([*events, *self._view.end_list(page.resource_version)])
 
     def _list_complete(self, events: list[SourceEvent]) -> None:
         """Everything there is has been told, or is in these events."""

@@ -11,18 +11,25 @@ Four questions are asked of the API server, and the parameters of each say what 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from nodeproxy.model.wire import ApiObject
 from nodeproxy.sources.apiserver.client import Query, Stream
-from nodeproxy.sources.apiserver.decode import Codec, Page
+from nodeproxy.sources.apiserver.decode import Codec, ListMeta, Malformed
+from nodeproxy.sources.apiserver.failures import ApiGarbled
 from nodeproxy.sources.apiserver.limits import WatchLimits
 from nodeproxy.sources.apiserver.lines import LineAssembler
+from nodeproxy.sources.apiserver.listing import ListReader
 from nodeproxy.sources.apiserver.resources import Resource
 
 FROM_CACHE = "0"
 """A list that may be as old as the API server's watch cache: no question to etcd."""
 NEWEST = ""
 """A list that must not be older than this moment."""
+
+TakeItems = Callable[[Sequence[ApiObject | Malformed], int], None]
+"""Called with items as they arrive, and the number of bytes received for them."""
 
 _PROBE_SECONDS = 1
 """The shortest watch that can be asked for; it ends in order, so its connection serves again."""
@@ -44,8 +51,10 @@ class HttpClient(Protocol):
     ) -> Stream:
         """Open a stream, see `ApiClient.open`."""
 
-    async def get(self, subject: str, path: str, query: Query = ()) -> bytearray:
-        """Fetch a document, see `ApiClient.get`."""
+    async def fetch(
+        self, subject: str, path: str, query: Query, take: Callable[[bytes], None]
+    ) -> None:
+        """Fetch a document in chunks, see `ApiClient.fetch`."""
 
 
 class Remote:
@@ -56,20 +65,19 @@ class Remote:
         self.codec = Codec(resource.kind, resource.wire_type)
         self._client = client
         self._limits = limits
+        self._reads_incrementally = True
 
-    async def page(self, list_from: str, limit: int, token: str) -> tuple[Page, int]:
+    async def page(self, list_from: str, limit: int, token: str, take: TakeItems) -> ListMeta:
         """Fetch one page of a list.
 
         Args:
             list_from: FROM_CACHE, NEWEST, or the resourceVersion it must not be older than.
             limit: objects in the page, 0 for all; a list from the cache may ignore it.
             token: where the page begins; empty for the first.
-
-        Returns:
-            The page and its size in bytes.
+            take: gets the items as they arrive, and how many bytes that were.
 
         Raises:
-            ApiError: no page; `is_expired` if the token is too old.
+            ApiError: no page, or only a part of it; `is_expired` if the token is too old.
         """
         if token:
             query = [("continue", token)]
@@ -79,8 +87,22 @@ class Remote:
             query = [*_version(list_from), ("resourceVersionMatch", "NotOlderThan")]
         if limit:
             query.append(("limit", str(limit)))
-        body = await self._get(query)
-        return self.codec.page(body), len(body)
+        reader = ListReader(self.codec, is_incremental=self._reads_incrementally)
+        resource = self.resource
+        try:
+            await self._client.fetch(
+                f"list {resource.permission}",
+                resource.path,
+                [*resource.selector, *query],
+                lambda chunk: take(reader.feed(chunk), len(chunk)),
+            )
+            items, metadata = reader.finish()
+        except ApiGarbled:
+            # If it was the cutting that garbled it, the next attempt will be better.
+            self._reads_incrementally = False
+            raise
+        take(items, 0)
+        return metadata
 
     async def watch(self, position: str, seconds: int) -> Stream:
         """Open a watch that continues from a position and ends after some seconds.
@@ -144,14 +166,13 @@ class Remote:
             ApiRefused: it has not, see `is_version_too_large`.
             ApiError: it cannot be told.
         """
-        await self._get(
-            [*_version(position), ("resourceVersionMatch", "NotOlderThan"), ("limit", "1")]
-        )
-
-    async def _get(self, query: Query) -> bytearray:
         resource = self.resource
-        return await self._client.get(
-            f"list {resource.permission}", resource.path, [*resource.selector, *query]
+        query = [("resourceVersionMatch", "NotOlderThan"), ("limit", "1")]
+        await self._client.fetch(
+            f"list {resource.permission}",
+            resource.path,
+            [*resource.selector, *_version(position), *query],
+            lambda chunk: None,
         )
 
     async def _watch(self, query: Query, timeout_seconds: float | None = None) -> Stream:
