@@ -37,8 +37,11 @@ format: venv
 demo: setup
 	@.venv/bin/python -m demo
 
+# Arguments for the benchmark, such as --sizes 1000x10.
+BENCH ?=
+
 bench: setup
-	@.venv/bin/python -m benchmarks
+	@.venv/bin/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -39,7 +39,7 @@ from nodeproxy.state.cluster import ClusterState
 _log = logging.getLogger("nodeproxy.agent")
 
 
-_SERVERS_WAIT_SECONDS = 1.0
+_SERVERS_WAIT_SECONDS = 10.0
 
 
 class Part(msgspec.Struct, frozen=True):

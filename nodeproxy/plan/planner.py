@@ -71,7 +71,7 @@ class Planner:
         Returns:
             What is different from the plan before.
         """
-        delta = PlanDelta(puts={}, removes=set(), settings=self._replan_settings())
+        delta = PlanDelta(puts={}, removes=set(), settings=self._replan_settings(changes))
         affected = self._affected(changes)
         for service in affected.copy():
             affected |= self._enter_claims(service, delta)
@@ -79,7 +79,9 @@ class Planner:
             self._plan_service(service, delta)
         return delta
 
-    def _replan_settings(self) -> dict[Family, FamilySettings]:
+    def _replan_settings(self, changes: Changes) -> dict[Family, FamilySettings]:
+        if self.settings and not changes.node_changed:
+            return {}
         settings = family_settings(self._options, self._state.node)
         changed = {f: new for f, new in settings.items() if self.settings.get(f) != new}
         self.settings = settings

@@ -15,6 +15,8 @@ own; ClusterIP addresses and hairpin tuples may serve several service ports and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from nodeproxy.backends.nftables import skeleton
@@ -79,6 +81,14 @@ def lower(plan: ServicePortPlan) -> Wanted:
     return lowering.own
 
 
+def own_elements(plan: ServicePortPlan) -> Iterable[ElementId]:
+    """The ids of what `lower` gives, without building the slots."""
+    lowering = _Lowering(plan, builds_slots=False)
+    for frontend in plan.frontends:
+        lowering.add(frontend)
+    return lowering.own
+
+
 def shared_elements(plan: ServicePortPlan) -> list[ElementId]:
     """The elements that other service ports may want as well: ClusterIPs, hairpin tuples."""
     shared = [
@@ -102,11 +112,13 @@ def slot_classes(wanted: Wanted) -> set[SlotClass]:
 class _Lowering:
     """Collects the elements of one plan, frontend by frontend."""
 
-    def __init__(self, plan: ServicePortPlan) -> None:
+    def __init__(self, plan: ServicePortPlan, *, builds_slots: bool = True) -> None:
         self._plan = plan
         self._comment = clip_comment(str(plan.key))
-        self._cluster = _slots(plan.selection.cluster)
-        self._local = _slots(plan.selection.local)
+        self._cluster = plan.selection.cluster
+        self._local = plan.selection.local
+        self._builds_slots = builds_slots
+        self._slots: dict[int, Slots] = {}
         self.own: Wanted = {}
 
     def add(self, frontend: Frontend) -> None:
@@ -153,11 +165,20 @@ class _Lowering:
     def _member(self, set_name: str, key: bytes) -> None:
         self.own[ElementId(set_name, key)] = self._comment
 
-    def _pool(self, pool: SlotPool, key: bytes, slots: Slots) -> None:
+    def _pool(self, pool: SlotPool, key: bytes, targets: tuple[Target, ...]) -> None:
         """A frontend with its endpoints: the class by their number, and a slot each."""
-        self._member(slot_class_for(pool, len(slots)).set_name, key)
-        self.own[ElementId(pool.endpoints, key)] = slots
+        self._member(slot_class_for(pool, len(targets)).set_name, key)
+        self.own[ElementId(pool.endpoints, key)] = self._slots_of(targets)
+
+    def _slots_of(self, targets: tuple[Target, ...]) -> Slots:
+        """One vector for all frontends that share a pool."""
+        if not self._builds_slots:
+            return _NO_SLOTS
+        slots = self._slots.get(id(targets))
+        if slots is None:
+            slots = Slots([target_data(addr, port) for addr, port in targets])
+            self._slots[id(targets)] = slots
+        return slots
 
 
-def _slots(pool: tuple[Target, ...]) -> Slots:
-    return Slots([target_data(addr, port) for addr, port in pool])
+_NO_SLOTS = Slots()

@@ -24,7 +24,13 @@ from collections.abc import Iterable
 
 from nodeproxy.backends.nftables.diff import Differ, Difference
 from nodeproxy.backends.nftables.encode import EncodedMessage, encode_batch
-from nodeproxy.backends.nftables.lowering import Wanted, lower, shared_elements, slot_classes
+from nodeproxy.backends.nftables.lowering import (
+    Wanted,
+    lower,
+    own_elements,
+    shared_elements,
+    slot_classes,
+)
 from nodeproxy.backends.nftables.mirror import Mirror
 from nodeproxy.backends.nftables.objects import AddElements, ElementId
 from nodeproxy.backends.nftables.readback import read_back, read_classes
@@ -114,15 +120,17 @@ class FamilyTable:
 
     def _replace(self, key: PlanKey, plan: ServicePortPlan | None) -> None:
         self._dirty[key] = None
-        former = self.plans.get(key)
         # The shared elements of a quarantined plan are not counted any more.
-        if self.quarantined.pop(key, None) is None and former is not None:
-            self._count_shared(former, -1)
-        if plan is not None:
-            self._count_shared(plan, 1)
+        is_counted = self.quarantined.pop(key, None) is None
+        former = self.plans.get(key) if is_counted else None
+        before = shared_elements(former) if former is not None else []
+        after = shared_elements(plan) if plan is not None else []
+        if before != after:
+            self._count_shared(before, -1)
+            self._count_shared(after, 1)
 
-    def _count_shared(self, plan: ServicePortPlan, sign: int) -> None:
-        for element in shared_elements(plan):
+    def _count_shared(self, elements: Iterable[ElementId], sign: int) -> None:
+        for element in elements:
             self._shared_uses[element] += sign
             if not self._shared_uses[element]:
                 del self._shared_uses[element]
@@ -178,7 +186,7 @@ class FamilyTable:
             )
         self.mirror.replace(content)
         for key in self.quarantined:
-            self._count_shared(self.plans[key], 1)
+            self._count_shared(shared_elements(self.plans[key]), 1)
         self.quarantined.clear()
         self._is_full = True
         self._dirty = dict.fromkeys(sorted(self.plans, key=_commit_order))
@@ -281,7 +289,7 @@ class FamilyTable:
             gone.difference_update(elements)
         gone -= self._installed_elements(self.quarantined)
         for key in self.quarantined:
-            gone.difference_update(lower(self.plans[key]))
+            gone.difference_update(own_elements(self.plans[key]))
         later = _break_after_make(gone, wanted)
         differ.remove(gone - later)
         if self._is_full and not later:
@@ -294,7 +302,7 @@ class FamilyTable:
             element
             for key in keys
             if (plan := self._installed.get(key)) is not None
-            for element in lower(plan)
+            for element in own_elements(plan)
         }
 
     def _settle(
@@ -348,7 +356,7 @@ class FamilyTable:
         for key, error in guilty.items():
             reason = describe(error, encoded)
             self.quarantined[key] = reason
-            self._count_shared(self.plans[key], -1)
+            self._count_shared(shared_elements(self.plans[key]), -1)
             _log.error(
                 "service port not programmed key=%s reason=%r; its former state stays in force",
                 key,

@@ -16,6 +16,7 @@ SET_COMMENT = 7
 
 MAX_COMMENT_BYTES = 127
 """nft refuses longer ones."""
+_BREAKS_SYNTAX = frozenset('"\\')
 
 
 def udata(kind: int, value: bytes) -> bytes:
@@ -33,7 +34,11 @@ def clip_comment(text: str) -> str:
 
     Names of Kubernetes objects have no such characters; manifests written by hand may.
     """
-    clean = "".join("?" if char in '"\\' or not char.isprintable() else char for char in text)
+    if text.isprintable() and not _BREAKS_SYNTAX.intersection(text) and len(text) <= 31:
+        return text  # nearly always; no character takes more than four bytes
+    clean = "".join(
+        "?" if char in _BREAKS_SYNTAX or not char.isprintable() else char for char in text
+    )
     return clean.encode()[:MAX_COMMENT_BYTES].decode(errors="ignore")
 
 
