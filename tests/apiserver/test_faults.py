@@ -78,6 +78,16 @@ async def ready(cluster: StandInCluster, follower: Follower) -> None:
     await wait_watched(cluster)
 
 
+async def test_watches_want_bookmarks_and_end_after_five_to_ten_minutes(stand_in: StandInCluster):
+    async with following(stand_in.source()) as follower:
+        await ready(stand_in, follower)
+
+    watches = [request for request in stand_in.server.requests if request.is_watch]
+    assert len(watches) == 3
+    assert {request.query["allowWatchBookmarks"] for request in watches} == {"true"}
+    assert all(300 <= int(request.query["timeoutSeconds"]) <= 600 for request in watches)
+
+
 # Broken connections
 
 
@@ -275,11 +285,13 @@ async def test_lists_are_not_repeated_in_a_loop_when_every_watch_after_them_fail
     """The second failure in a row waits half an hour here; a list in between does not help."""
     slow = replace(QUICK_RETRIES, backoff=BackoffLimits(first=0.0, base=3600, maximum=3600))
     async with following(stand_in.source(limits=slow)) as follower:
-        for _ in range(2):
-            await ready(stand_in, follower)
-            stand_in.server.send_line(b"<html>\n", "Service")
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await stand_in.server.wait_until(lambda: not stand_in.server.watches("Service"))
+        await ready(stand_in, follower)
+        stand_in.server.send_line(b"<html>\n", "Service")
+        stand_in.server.put(web())
+        await follower.wait_names(Kind.SERVICE, "web")
+        stand_in.server.send_line(b"<html>\n", "Service")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await stand_in.server.wait_until(lambda: not stand_in.server.watches("Service"))
 
         for _ in range(20):  # time enough for another list, if there were one
             stand_in.server.put(node(stand_in.node_name))

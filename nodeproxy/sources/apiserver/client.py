@@ -1,7 +1,9 @@
 """HTTP towards the API server: the one module that knows aiohttp.
 
 Answers come as streams of chunks, because a watch never ends and its lines may have any length.
-Every wait for the server has a limit, and every failure becomes an `ApiError`.
+Every wait for the server has a limit, and every failure becomes an `ApiError`. A proxy is used if
+the kubeconfig names one (`proxy-url`), never from the environment: NO_PROXY with networks in it,
+as clusters use it, is not understood by Python.
 """
 
 from __future__ import annotations
@@ -81,7 +83,6 @@ class ApiClient:
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=self._connect_timeout_seconds, sock_read=None
             ),
-            trust_env=True,
         )
         return self
 

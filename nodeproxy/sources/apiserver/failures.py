@@ -13,6 +13,7 @@ from nodeproxy.errors import SourceError
 TOO_LARGE_VERSION = "Too large resource version"
 """How an API server says that it has not reached a resourceVersion (status 504)."""
 _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+_NOT_UNDERSTOOD = (400, 405, 406, 422, 500, 501)
 
 
 class ApiError(SourceError):
@@ -24,6 +25,11 @@ class ApiError(SourceError):
     @property
     def needs_list(self) -> bool:
         """True if a watch cannot go on from where it was: list again."""
+        return False
+
+    @property
+    def is_no_streaming(self) -> bool:
+        """True if this is how a server says that it cannot stream lists."""
         return False
 
     @property
@@ -86,6 +92,13 @@ class ApiRefused(ApiError):
         return self.is_event and self.code not in _BUSY
 
     @property
+    def is_no_streaming(self) -> bool:
+        """True for 400 and 422 of servers that forbid the parameters, for the ERROR event with
+        500 of one whose etcd is too old, and for what proxies say to requests they don't know.
+        """
+        return self.code in _NOT_UNDERSTOOD
+
+    @property
     def is_of_open_watch(self) -> bool:
         """True for ERROR events."""
         return self.is_event
@@ -141,6 +154,11 @@ class ListNotStreamed(ApiError):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self.path = path
+
+    @property
+    def is_no_streaming(self) -> bool:
+        """True."""
+        return True
 
     def __str__(self) -> str:
         return f"{self.path}: the API server took a streaming list for a plain watch"

@@ -80,9 +80,8 @@ class Reflector:
         """List and watch until cancelled; whatever fails is retried."""
         while True:
             self._backoff.started(clock.monotonic())
-            wait = 0.0
             try:
-                await self._list_and_watch()
+                wait = await self._list_and_watch()
             except ApiError as error:
                 wait = self._failed(error)
             finally:
@@ -104,14 +103,15 @@ class Reflector:
         else:
             self._report(error, is_news=True)
 
-    async def _list_and_watch(self) -> None:
+    async def _list_and_watch(self) -> float:
+        """Get up to date and stay so until the watch ends; returns seconds to wait then."""
         remote = await self._located()
         if not self._view.position:
             self._begin_list()
             self._is_streaming = self._traits.streams_lists
             if not self._is_streaming:
                 await self._list(remote)
-        await self._watch(remote)
+        return await self._watch(remote)
 
     async def _located(self) -> Remote:
         if self._remote is None:
@@ -176,8 +176,11 @@ class Reflector:
 
     # Watches
 
-    async def _watch(self, remote: Remote) -> None:
+    async def _watch(self, remote: Remote) -> float:
         """Open a watch and read it to its end; without a position it begins with a list.
+
+        Returns:
+            Seconds to wait before the next one.
 
         Raises:
             WatchTooShort: it ended at once and told nothing new.
@@ -191,11 +194,15 @@ class Reflector:
             await self._read(watch, remote)
         finally:
             watch.close()
-        lasted = clock.monotonic() - opened_at
-        if clock.monotonic() < self._watch_ends_at - self._limits.short_watch_seconds:
-            self._reached_at = None
-        if lasted < self._limits.short_watch_seconds and self._view.position == position:
-            raise WatchTooShort(f"watch {remote.resource.permission}", lasted)
+        now = clock.monotonic()
+        short = self._limits.short_watch_seconds
+        if now - opened_at < short and self._view.position == position:
+            raise WatchTooShort(f"watch {remote.resource.permission}", now - opened_at)
+        if now >= self._watch_ends_at - short:
+            return 0.0
+        # Before its time: the server goes away, and all agents come back.
+        self._reached_at = None
+        return self._rng.uniform(0.0, self._limits.backoff.first)
 
     async def _open(self, remote: Remote) -> Stream:
         seconds = self._rng.randint(*self._limits.watch_seconds)
@@ -257,7 +264,7 @@ class Reflector:
             Seconds to wait before that.
         """
         self._reached_at = None
-        if self._is_streaming and self._view.is_listing and _is_no_streaming(error):
+        if self._is_streaming and self._view.is_listing and error.is_no_streaming:
             self._fetch_pages_from_now_on(error)
             return 0.0
         self._report(error, is_news=self._is_news(error))
@@ -300,15 +307,3 @@ class Reflector:
             # Services work without the Node; only topology hints and its addresses do not.
             self._pulse.is_synced = True
             self._sink.put([Synced(Kind.NODE)])
-
-
-def _is_no_streaming(error: ApiError) -> bool:
-    """True if this says that the server cannot stream lists, in one of the known ways.
-
-    400 and 422 come from servers that forbid the parameters, an ERROR event with 500 from one
-    whose etcd is too old. Anything else that is not about overload, permission or expiry is taken
-    the same way: a list in pages costs more and always works.
-    """
-    if isinstance(error, ListNotStreamed):
-        return True
-    return isinstance(error, ApiRefused) and error.code in (400, 405, 406, 422, 500, 501)
