@@ -29,6 +29,7 @@ from nodeproxy.backends.nftables.foreign import ForeignChangeWatcher
 from nodeproxy.backends.nftables.probe import probe, usable_families
 from nodeproxy.config.schema import Config
 from nodeproxy.errors import NodeproxyError
+from nodeproxy.model.addresses import Family
 from nodeproxy.netlink.channel import NetfilterSocket
 from nodeproxy.plan.planner import Planner
 from nodeproxy.plan.settings import plan_options_from
@@ -61,7 +62,7 @@ async def run_agent(config: Config) -> None:
         families = usable_families()
         for family in families:
             probe(channel, family)
-        parts = _parts(config, channel)
+        parts = _parts(config, channel, families)
         _log.info(
             "agent started version=%s node=%s mode=%s families=%s",
             __version__,
@@ -73,9 +74,8 @@ async def run_agent(config: Config) -> None:
     _log.info("agent stopped; the rules stay in place")
 
 
-def _parts(config: Config, channel: NetfilterSocket) -> list[Part]:
+def _parts(config: Config, channel: NetfilterSocket, families: tuple[Family, ...]) -> list[Part]:
     """Everything the agent consists of, wired together."""
-    families = usable_families()
     source = open_source(config)
     inbox = Inbox()
     state = ClusterState(config.node_name)
@@ -83,7 +83,7 @@ def _parts(config: Config, channel: NetfilterSocket) -> list[Part]:
     backend = NftablesBackend(channel, families)
     health = HealthState(is_node_required=not config.manifests)
     metrics = AgentMetrics(config.feature_gates, source.statuses)
-    observer = AgentObserver(families, state, planner, health, metrics)
+    observer = AgentObserver(families, state, health, metrics)
 
     def look_after_rules(reason: str) -> None:
         backend.mark_stale(reason)

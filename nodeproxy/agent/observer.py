@@ -10,7 +10,6 @@ from nodeproxy import clock
 from nodeproxy.backends.base import CommitReport
 from nodeproxy.model.addresses import Family
 from nodeproxy.model.events import SourceEvent
-from nodeproxy.plan.planner import Planner
 from nodeproxy.server.health import HealthState
 from nodeproxy.server.metrics import AgentMetrics
 from nodeproxy.state.cluster import ClusterState
@@ -23,13 +22,11 @@ class AgentObserver:
         self,
         families: tuple[Family, ...],
         state: ClusterState,
-        planner: Planner,
         health: HealthState,
         metrics: AgentMetrics,
     ) -> None:
         self._families = families
         self._state = state
-        self._planner = planner
         self._health = health
         self._metrics = metrics
         self._first_sync = asyncio.Event()

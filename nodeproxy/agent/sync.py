@@ -67,7 +67,7 @@ class SyncLoop:
         self._has_planned = False
         self._failures = 0
         self._first_sync_done = False
-        self._started = time.monotonic()
+        self._started = clock.monotonic()
 
     async def run(self) -> None:
         """Turn events into rules until cancelled."""

@@ -12,7 +12,7 @@ read-back can be compared with what should be there without asking the planner a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -61,10 +61,3 @@ class Backend(Protocol):
 
     def quarantined(self) -> Mapping[PlanKey, str]:
         """Service ports that are not programmed as planned, with the reason."""
-
-
-class Cleaner(Protocol):
-    """Removes everything a backend may have left behind."""
-
-    async def cleanup(self) -> Sequence[str]:
-        """Remove our objects and tell what was removed, one line each."""

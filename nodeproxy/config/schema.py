@@ -14,8 +14,6 @@ class ProxyMode(enum.StrEnum):
     """How rules are programmed."""
 
     NFTABLES = "nftables"
-    DRY_RUN = "dryrun"
-    """Nothing is programmed; used by `render` and tests."""
 
 
 class ListenAddress(msgspec.Struct, frozen=True):
