@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import socket
+from collections.abc import Iterable
 from typing import NewType
 
 import msgspec
@@ -127,3 +128,32 @@ def parse_cidr(text: str) -> Cidr:
 def format_cidr(cidr: Cidr) -> str:
     """Canonical text of a network, `10.0.0.0/8`."""
     return f"{format_addr(cidr.addr)}/{cidr.prefix_length}"
+
+
+def merge_cidrs(cidrs: Iterable[Cidr]) -> tuple[Cidr, ...]:
+    """The fewest networks that hold the same addresses: sorted, none touching another (NFT-17).
+
+    What lies inside another network goes; two halves become the whole. IPv4 comes first.
+    """
+    merged: list[Cidr] = []
+    for cidr in sorted(cidrs, key=lambda cidr: (len(cidr.addr), cidr)):
+        if merged and _is_inside(cidr, merged[-1]):
+            continue
+        merged.append(cidr)
+        while len(merged) > 1 and (whole := _whole(*merged[-2:])) is not None:
+            merged[-2:] = [whole]
+    return tuple(merged)
+
+
+def _is_inside(inner: Cidr, outer: Cidr) -> bool:
+    return inner.prefix_length >= outer.prefix_length and outer.contains(inner.addr)
+
+
+def _whole(lower: Cidr, upper: Cidr) -> Cidr | None:
+    """The network that two neighbours fill together, None if they are no two halves."""
+    if lower.prefix_length != upper.prefix_length or not lower.prefix_length:
+        return None
+    whole = Cidr(lower.addr, lower.prefix_length - 1)
+    bit = 1 << (len(lower.addr) * 8 - lower.prefix_length)
+    starts_whole = not int.from_bytes(lower.addr, "big") & bit
+    return whole if starts_whole and whole.contains(upper.addr) else None

@@ -36,7 +36,7 @@ class ServicePort(msgspec.Struct, frozen=True, gc=False):
     load_balancer_ips: tuple[Addr, ...] = ()
     """VIPs of this family whose ipMode is VIP (SVC-13)."""
     source_ranges: tuple[Cidr, ...] = ()
-    """Empty means unrestricted (SVC-16..18)."""
+    """Merged, sorted, none touching another; empty means unrestricted (SVC-16..18, NFT-17)."""
     internal_policy: TrafficPolicy = TrafficPolicy.CLUSTER
     external_policy: TrafficPolicy = TrafficPolicy.CLUSTER
     affinity_seconds: int = 0

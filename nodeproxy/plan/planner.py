@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nodeproxy.model.addresses import FAMILIES, Addr, Family
+from nodeproxy.model.addresses import FAMILIES, Addr, Cidr, Family
 from nodeproxy.model.endpoints import Endpoint
 from nodeproxy.model.keys import ServiceKey, ServicePortKey
 from nodeproxy.model.services import ServicePort
 from nodeproxy.plan.claims import ClaimTable
 from nodeproxy.plan.frontends import frontends_of
 from nodeproxy.plan.selection import select
-from nodeproxy.plan.settings import PlanOptions, family_settings
+from nodeproxy.plan.settings import PlanOptions, family_settings, node_address
 from nodeproxy.plan.types import (
     Claim,
     Conflict,
@@ -40,7 +40,8 @@ class Planner:
     1. *The plan is a function of the cluster and the node*, not of history: each ServicePortPlan
        is built from the present state alone, and conflicts are decided by key order.
     2. *The work is proportional to the change.* Only Services named in the changes are planned
-       again; everything is only if the own zone changes, since hints refer to it.
+       again; everything is only if the own zone changes, since hints refer to it, and what
+       has source ranges if the own address does (DP-41).
     3. *No change, no work for others.* A plan equal to the former one is not told.
     4. *One destination, one owner* (SVC-60). The ClaimTables know every claimant; when an owner
        goes, the next is planned again although nothing about it changed.
@@ -60,6 +61,8 @@ class Planner:
         self._claims: dict[Family, ClaimTable] = {family: ClaimTable() for family in FAMILIES}
         self._zone: str | None = None
         """The zone the plans were made for; None before the first replan."""
+        self._addresses: dict[Family, Addr] = {}
+        """The node's address of each family, for which the plans were made."""
 
     def replan(self, changes: Changes) -> PlanDelta:
         """Bring the plan up to date.
@@ -89,11 +92,17 @@ class Planner:
 
     def _affected(self, changes: Changes) -> set[ServiceKey]:
         """The Services to plan again; all of them when the zone is new (EP-54)."""
-        zone = self._state.node.zone if self._state.node else ""
-        if zone == self._zone:
-            return set(changes.services)
-        self._zone = zone
-        return {*self._state.services, *self._planned}
+        node = self._state.node
+        zone = node.zone if node else ""
+        addresses = {family: node_address(self._options, node, family) for family in FAMILIES}
+        had_addresses, self._addresses = self._addresses, addresses
+        if zone != self._zone:
+            self._zone = zone
+            return {*self._state.services, *self._planned}
+        if addresses != had_addresses:
+            restricted = {key.port.service for key, p in self.plans.items() if p.source_ranges}
+            return changes.services | restricted
+        return set(changes.services)
 
     def _enter_claims(self, service: ServiceKey, delta: PlanDelta) -> set[ServiceKey]:
         """Enter what a Service claims now, and drop plans of ports it has no more.
@@ -139,6 +148,7 @@ class Planner:
                 selection=select(own_endpoints, port, self._state.node_name, self._zone or ""),
                 affinity_seconds=port.affinity_seconds,
                 source_ranges=port.source_ranges,
+                admits_vips=_contains(port.source_ranges, self._addresses[port.family]),
                 health_check_node_port=port.health_check_node_port,
                 local_ready=local_ready,
             )
@@ -176,6 +186,10 @@ def _claims_of(ports: Iterable[ServicePort]) -> set[tuple[Family, Claim, Service
 
 def _plan_keys(ports: Iterable[ServicePort]) -> set[PlanKey]:
     return {PlanKey(port.family, port.key) for port in ports}
+
+
+def _contains(cidrs: Iterable[Cidr], addr: Addr) -> bool:
+    return any(cidr.contains(addr) for cidr in cidrs)
 
 
 def _count_local_ready(

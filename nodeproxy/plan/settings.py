@@ -8,11 +8,12 @@ from __future__ import annotations
 import msgspec
 
 from nodeproxy.config.schema import Config
-from nodeproxy.model.addresses import FAMILIES, Addr, Cidr, Family, parse_cidr
+from nodeproxy.model.addresses import FAMILIES, Addr, Cidr, Family, parse_addr, parse_cidr
 from nodeproxy.model.node import NodeInfo
 from nodeproxy.plan.types import FamilySettings, LocalDetector, NodePortAddresses
 
 _LOOPBACK = (parse_cidr("127.0.0.0/8"), parse_cidr("::1/128"))
+_UNKNOWN = {Family.IPV4: parse_addr("127.0.0.1"), Family.IPV6: parse_addr("::1")}
 
 
 class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,11 +81,16 @@ def _node_port_addresses(
     return NodePortAddresses(cidrs=cidrs)
 
 
-def _primary_address(options: PlanOptions, node: NodeInfo | None, family: Family) -> Addr | None:
-    """The node's address that the word `primary` stands for, never loopback (DP-52, NODE-3)."""
+def node_address(options: PlanOptions, node: NodeInfo | None, family: Family) -> Addr:
+    """The node's address of a family: 127.0.0.1 or ::1 as long as none is known (NODE-3)."""
     chosen = options.bind_address
-    if chosen is None or len(chosen) != family.addr_bytes or not any(chosen):
-        chosen = node.address_of(family) if node else None
-    if chosen is None or any(network.contains(chosen) for network in _LOOPBACK):
-        return None
-    return chosen
+    if chosen is not None and len(chosen) == family.addr_bytes and any(chosen):
+        return chosen
+    own = node.address_of(family) if node else None
+    return own or _UNKNOWN[family]
+
+
+def _primary_address(options: PlanOptions, node: NodeInfo | None, family: Family) -> Addr | None:
+    """The node's address that the word `primary` stands for, never loopback (DP-52)."""
+    addr = node_address(options, node, family)
+    return None if any(network.contains(addr) for network in _LOOPBACK) else addr

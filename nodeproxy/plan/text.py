@@ -93,7 +93,8 @@ def _extras(plan: ServicePortPlan) -> Iterator[str]:
     if plan.affinity_seconds:
         yield f"  affinity: {plan.affinity_seconds} s"
     if plan.source_ranges:
-        yield f"  source ranges: {', '.join(map(str, plan.source_ranges))}"
+        vips = "; and each load balancer IP from itself" if plan.admits_vips else ""
+        yield f"  source ranges: {', '.join(map(str, plan.source_ranges))}{vips}"
     if plan.health_check_node_port:
         yield f"  health check: port {plan.health_check_node_port}, {plan.local_ready} ready here"
 

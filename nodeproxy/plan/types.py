@@ -155,7 +155,13 @@ class ServicePortPlan(msgspec.Struct, frozen=True, gc=False):
     external_policy: TrafficPolicy
     selection: Selection
     affinity_seconds: int = 0
+    """How long a client is remembered after its last new connection; 0 means not at all."""
     source_ranges: tuple[Cidr, ...] = ()
+    """Who may reach the load balancer IPs: merged, sorted, none touching another (NFT-17); empty
+    means everybody (SVC-18)."""
+    admits_vips: bool = False
+    """The node's address lies in a range, so each load balancer IP may also be reached from
+    itself: that is the source the kernel picks where the VIP is a local address (DP-41)."""
     health_check_node_port: int = 0
     local_ready: int = 0
     """Distinct ready local addresses over all ports of the Service in this family, for the

@@ -19,6 +19,7 @@ from nodeproxy.model.addresses import (
     Cidr,
     Family,
     family_of,
+    merge_cidrs,
     parse_addr,
     parse_cidr,
 )
@@ -195,8 +196,11 @@ def _addr(text: str, field: str, consequence: str, report: Report) -> Addr | Non
         return None
 
 
-def _source_ranges(texts: Sequence[str], report: Report) -> list[Cidr]:
-    """The ranges that parse, of both families (SVC-16)."""
+def _source_ranges(texts: Sequence[str], report: Report) -> tuple[Cidr, ...]:
+    """The ranges that parse, of both families, merged (SVC-16, NFT-17).
+
+    Merged here, ranges that are written otherwise but let the same sources in are no change.
+    """
     ranges: list[Cidr] = []
     stripped = [text.strip() for text in texts]
     for index, text in enumerate(stripped):
@@ -211,14 +215,14 @@ def _source_ranges(texts: Sequence[str], report: Report) -> list[Cidr]:
             "spec.loadBalancerSourceRanges",
             "none can be used; load balancer addresses are open to every source",
         )
-    return ranges
+    return merge_cidrs(ranges)
 
 
 def _of_family(addrs: list[Addr], like: Addr) -> tuple[Addr, ...]:
     return tuple(addr for addr in addrs if len(addr) == len(like)) if addrs else ()
 
 
-def _restricting(ranges: list[Cidr], like: Addr) -> tuple[Cidr, ...]:
+def _restricting(ranges: tuple[Cidr, ...], like: Addr) -> tuple[Cidr, ...]:
     """Ranges of one family; empty, meaning unrestricted, if one is everything (SVC-17, SVC-18)."""
     if not ranges:
         return ()

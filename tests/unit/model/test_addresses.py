@@ -15,6 +15,7 @@ from nodeproxy.model.addresses import (
     format_addr,
     format_addr_port,
     format_cidr,
+    merge_cidrs,
     parse_addr,
     parse_cidr,
 )
@@ -133,3 +134,41 @@ def test_any_network_agrees_with_the_standard_library(
     assert (cidr.addr, cidr.prefix_length) == (expected.network_address.packed, length)
     assert parse_cidr(format_cidr(cidr)) == cidr
     assert cidr.contains(Addr(address.packed))
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param(["10.0.0.0/8", "10.0.0.0/8"], ["10.0.0.0/8"], id="twice the same"),
+        pytest.param(["10.1.0.0/16", "10.0.0.0/8"], ["10.0.0.0/8"], id="one inside the other"),
+        pytest.param(["10.0.1.0/24", "10.0.0.0/24"], ["10.0.0.0/23"], id="two halves"),
+        pytest.param(
+            ["10.0.1.0/24", "10.0.2.0/24"],
+            ["10.0.1.0/24", "10.0.2.0/24"],
+            id="neighbours that are no halves",
+        ),
+        pytest.param(
+            ["10.0.3.0/24", "10.0.2.0/24", "10.0.0.0/23"], ["10.0.0.0/22"], id="halves of halves"
+        ),
+        pytest.param(["128.0.0.0/1", "0.0.0.0/1"], ["0.0.0.0/0"], id="everything"),
+        pytest.param(["fd00::/16", "1.0.0.0/8"], ["1.0.0.0/8", "fd00::/16"], id="both families"),
+    ],
+)
+def test_merged_networks_are_the_fewest_that_hold_the_same(texts: list[str], expected: list[str]):
+    """NFT-17."""
+    assert [str(cidr) for cidr in merge_cidrs(map(parse_cidr, texts))] == expected
+
+
+@given(
+    st.lists(
+        st.ip_addresses(network="10.0.0.0/26").flatmap(
+            lambda address: st.integers(26, 32).map(lambda length: f"{address}/{length}")
+        )
+    )
+)
+def test_merging_any_networks_agrees_with_the_standard_library(texts: list[str]):
+    networks = [ipaddress.IPv4Network(text, strict=False) for text in texts]
+    expected = [str(network) for network in ipaddress.collapse_addresses(networks)]
+
+    assert [str(cidr) for cidr in merge_cidrs(map(parse_cidr, texts))] == expected

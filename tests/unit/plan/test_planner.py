@@ -194,6 +194,67 @@ class TestAttributes:
         assert (plan.affinity_seconds, plan.health_check_node_port) == (60, 30000)
 
 
+class TestWhoMayReachLoadBalancerIps:
+    """DP-41, DP-42: a VIP on the node itself is a source too, if the node is an allowed one."""
+
+    @staticmethod
+    def ranged(*ranges: str) -> ServiceBuilder:
+        return web().load_balancer_ip("1.2.3.4").source_range(*ranges)
+
+    @pytest.mark.parametrize(
+        ("address", "range_", "admitted"),
+        [
+            pytest.param("192.168.0.2", "192.168.0.0/24", True, id="node in a range"),
+            pytest.param("192.168.1.2", "192.168.0.0/24", False, id="node in none"),
+            pytest.param(None, "127.0.0.0/8", True, id="unknown node is 127.0.0.1"),
+            pytest.param(None, "192.168.0.0/24", False, id="unknown node"),
+        ],
+    )
+    def test_vips_are_admitted_with_the_node(
+        self, agent: Agent, address: str | None, range_: str, admitted: bool
+    ):
+        events = [node("n1").internal_ip(address).upserted()] if address else []
+
+        agent.take(self.ranged("203.0.113.0/25", range_).upserted(), *events)
+
+        assert agent.plan("web").admits_vips is admitted
+
+    def test_a_bind_address_is_the_nodes_address(self):
+        """NODE-3, NODE-4."""
+        agent = Agent(PlanOptions(bind_address=parse_addr("10.9.9.9")))
+
+        agent.take(
+            self.ranged("10.9.0.0/16").upserted(), node("n1").internal_ip("1.1.1.1").upserted()
+        )
+
+        assert agent.plan("web").admits_vips
+
+    def test_each_family_asks_for_its_own_address(self, agent: Agent):
+        builder = self.ranged("::1/128", "192.168.0.0/24").cluster_ip("10.96.0.10", "fd00::10")
+
+        agent.take(builder.upserted(), node("n1").internal_ip("192.168.1.2").upserted())
+
+        assert not agent.plan("web").admits_vips
+        assert agent.plan("web", family=V6).admits_vips
+
+    def test_without_ranges_there_is_nothing_to_admit(self, agent: Agent):
+        agent.take(web().load_balancer_ip("1.2.3.4").upserted())
+
+        assert not agent.plan("web").admits_vips
+
+    def test_a_new_address_of_the_node_replans_what_has_ranges(self, agent: Agent):
+        agent.take(
+            self.ranged("192.168.0.0/24").upserted(),
+            web("shop", 11).upserted(),
+            node("n1").internal_ip("192.168.1.2").upserted(),
+        )
+
+        delta = agent.take(node("n1").internal_ip("192.168.0.2").upserted())
+
+        assert set(delta.puts) == {key("web")}
+        assert delta.puts[key("web")].admits_vips
+
+
 class TestHealthCheckCount:
     """EP-33, TS-210, TS-917."""
 

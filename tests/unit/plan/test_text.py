@@ -67,6 +67,13 @@ def test_a_service_port_with_everything():
     )
 
 
+def test_ranges_that_hold_the_node_admit_the_load_balancer_ips_themselves():
+    """DP-41; the node's address is unknown, which means 127.0.0.1."""
+    builder = web().load_balancer_ip("1.2.3.4").source_range("127.0.0.0/8")
+
+    assert "source ranges: 127.0.0.0/8; and each load balancer IP from itself\n" in text(builder)
+
+
 def test_a_service_port_with_nothing():
     assert text(web().node_port(30080)) == (
         "default/web:http TCP IPv4\n"

@@ -297,7 +297,7 @@ class TestAddressesOfBothFamilies:
         .port(80)
         .external_ip("2001:db8::2", "1.2.3.4", "1.2.3.3", "2001:db8::1")
         .load_balancer_ip("5.6.7.8", "2001:db8::8")
-        .source_range("2001:db8::/32", "0.0.0.0/1", "128.0.0.0/1")
+        .source_range("2001:db8::/32", "0.0.0.0/1")
     )
 
     def test_external_ips_keep_their_order(self):
@@ -315,7 +315,7 @@ class TestAddressesOfBothFamilies:
     def test_source_ranges_are_split_and_half_of_everything_is_a_range(self):
         v4, v6 = read(self.MIXED)
 
-        assert [str(cidr) for cidr in v4.source_ranges] == ["0.0.0.0/1", "128.0.0.0/1"]
+        assert [str(cidr) for cidr in v4.source_ranges] == ["0.0.0.0/1"]
         assert [str(cidr) for cidr in v6.source_ranges] == ["2001:db8::/32"]
 
 
@@ -369,6 +369,23 @@ class TestSourceRanges:
         port = read_one(web().port(80).source_range("10.1.2.0/28", everything))
 
         assert port.source_ranges == ()
+
+    def test_two_halves_of_everything_mean_unrestricted(self):
+        """NFT-17: merged, they are everything."""
+        port = read_one(web().port(80).source_range("0.0.0.0/1", "128.0.0.0/1"))
+
+        assert port.source_ranges == ()
+
+    def test_ranges_are_merged_whatever_their_order(self):
+        """NFT-17, SVC-42: other words for the same sources are no change."""
+        one = web().port(80).source_range("10.0.1.0/24", "10.0.0.0/24", "192.168.0.0/16")
+        other = web().port(80).source_range("192.168.0.0/16", "10.0.0.0/23", "192.168.7.1/32")
+
+        assert [str(cidr) for cidr in read_one(one).source_ranges] == [
+            "10.0.0.0/23",
+            "192.168.0.0/16",
+        ]
+        assert read_one(one) == read_one(other)
 
     def test_everything_of_the_other_family_changes_nothing(self):
         port = read_one(web().port(80).source_range("10.1.2.0/28", "::/0"))
