@@ -36,6 +36,11 @@ def u32(kind: int, value: int) -> bytes:
     return struct.pack("=HH", 8, kind) + struct.pack(">I", value & 0xFFFFFFFF)
 
 
+def u64(kind: int, value: int) -> bytes:
+    """An attribute of 64 bits in network order."""
+    return struct.pack("=HH", 12, kind) + struct.pack(">Q", value)
+
+
 def string(kind: int, text: str) -> bytes:
     """A zero-terminated string."""
     return attribute(kind, text.encode() + b"\0")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 
 from nodeproxy.netlink import nf_tables as nf
-from nodeproxy.netlink.attributes import attribute, string, u32
+from nodeproxy.netlink.attributes import attribute, string, u32, u64
 
 
 def register(slot: int) -> int:
@@ -50,11 +50,9 @@ def meta_load(key: int, reg: int = 0) -> bytes:
     return _expression("meta", u32(nf.NFTA_META_KEY, key), u32(nf.NFTA_META_DREG, register(reg)))
 
 
-def meta_set_mark() -> bytes:
-    """Store the first register as packet mark."""
-    return _expression(
-        "meta", u32(nf.NFTA_META_KEY, nf.NFT_META_MARK), u32(nf.NFTA_META_SREG, register(0))
-    )
+def meta_set(key: int) -> bytes:
+    """Store the first register as a property of the packet (NFT_META_MARK, NFT_META_PRIORITY)."""
+    return _expression("meta", u32(nf.NFTA_META_KEY, key), u32(nf.NFTA_META_SREG, register(0)))
 
 
 def ct_load(key: int) -> bytes:
@@ -111,13 +109,13 @@ def numgen_random(modulus: int, reg: int) -> bytes:
     )
 
 
-def lookup(set_name: str) -> bytes:
-    """Go on only if the key that starts at the first register is in the set."""
+def lookup(set_name: str, *, negate: bool = False) -> bytes:
+    """Go on only if the key that starts at the first register is (not) in the set."""
     return _expression(
         "lookup",
         string(nf.NFTA_LOOKUP_SET, set_name),
         u32(nf.NFTA_LOOKUP_SREG, register(0)),
-        u32(nf.NFTA_LOOKUP_FLAGS, 0),
+        u32(nf.NFTA_LOOKUP_FLAGS, nf.NFT_LOOKUP_F_INV if negate else 0),
     )
 
 
@@ -129,6 +127,25 @@ def lookup_data(map_name: str) -> bytes:
         u32(nf.NFTA_LOOKUP_SREG, register(0)),
         u32(nf.NFTA_LOOKUP_DREG, register(0)),
         u32(nf.NFTA_LOOKUP_FLAGS, 0),
+    )
+
+
+def update(map_name: str, data_reg: int, milliseconds: int) -> bytes:
+    """Write or refresh the element whose key starts at the first register.
+
+    Args:
+        map_name: a map with the flags dynamic and timeout.
+        data_reg: the slot at which the data starts.
+        milliseconds: how long the element lives from now on.
+    """
+    return _expression(
+        "dynset",
+        u32(nf.NFTA_DYNSET_SREG_KEY, register(0)),
+        u32(nf.NFTA_DYNSET_SREG_DATA, register(data_reg)),
+        u32(nf.NFTA_DYNSET_OP, nf.NFT_DYNSET_OP_UPDATE),
+        string(nf.NFTA_DYNSET_SET_NAME, map_name),
+        u64(nf.NFTA_DYNSET_TIMEOUT, milliseconds),
+        u32(nf.NFTA_DYNSET_FLAGS, 0),
     )
 
 
@@ -165,6 +182,15 @@ def reject_port_unreachable(nfproto: int) -> bytes:
 def reject_tcp_reset() -> bytes:
     """Answer with a TCP reset; only behind a match for TCP."""
     return _expression("reject", u32(nf.NFTA_REJECT_TYPE, nf.NFT_REJECT_TCP_RST))
+
+
+def immediate_u32(value: int) -> bytes:
+    """Load a constant of 32 bits, in native order, into the first register."""
+    return _expression(
+        "immediate",
+        u32(nf.NFTA_IMMEDIATE_DREG, register(0)),
+        _value(nf.NFTA_IMMEDIATE_DATA, host_u32(value)),
+    )
 
 
 def immediate_verdict(code: int, chain: str = "") -> bytes:

@@ -17,11 +17,13 @@ import msgspec
 from nodeproxy.backends.nftables.keys import slot_bytes
 from nodeproxy.backends.nftables.mirror import Change, Content
 from nodeproxy.backends.nftables.objects import (
+    ALLOWED_SOURCES,
     AddChain,
     AddElements,
     AddRule,
     AddSet,
     AddTable,
+    AffinityId,
     Chain,
     DeleteChain,
     DeleteElements,
@@ -36,6 +38,7 @@ from nodeproxy.backends.nftables.objects import (
     Slots,
 )
 from nodeproxy.backends.nftables.slots import assign_slots
+from nodeproxy.netlink import expressions
 from nodeproxy.plan.types import PlanKey
 
 TABLE_COMMENT = "rules of nodeproxy; changes by hand are undone"
@@ -98,8 +101,7 @@ class Differ:
             if installed[element.key] == value:
                 return
             self._delete(element.set_name, element.key, owner)
-        raw = RawElement(element.key, None, value, owner)
-        self._adds.setdefault(element.set_name, []).append(raw)
+        self._adds.setdefault(element.set_name, []).append(_raw(element, value, owner))
         self._change.elements[element] = value
 
     def _slots(
@@ -131,7 +133,8 @@ class Differ:
                 self._delete(set_name, key + slot_bytes(index), owner)
 
     def _delete(self, set_name: str, key: bytes, owner: PlanKey | None) -> None:
-        self._deletes.setdefault(set_name, []).append(RawElement(key, None, "", owner))
+        raw = _raw(ElementId(set_name, key), "", owner)
+        self._deletes.setdefault(set_name, []).append(raw)
 
     def remove(self, elements: Iterable[ElementId]) -> None:
         """Elements that shall not be there."""
@@ -169,3 +172,14 @@ class Differ:
         operations += [AddElements(name, tuple(raw)) for name, raw in self._adds.items() if raw]
         operations += self._dropped
         return Difference(operations, self._change)
+
+
+def _raw(element: ElementId, value: str | AffinityId, owner: PlanKey | None) -> RawElement:
+    """An element that is no vector, as the kernel has it."""
+    if isinstance(value, AffinityId):
+        number = expressions.host_u32(value.number)
+        return RawElement(element.key, number, value.comment, owner)
+    if element.set_name == ALLOWED_SOURCES:
+        middle = len(element.key) // 2
+        return RawElement(element.key[:middle], None, value, owner, element.key[middle:])
+    return RawElement(element.key, None, value, owner)

@@ -181,15 +181,19 @@ class _Encoder:
 
 def encode_element(element: RawElement, *, adding: bool) -> bytes:
     """One LIST_ELEM attribute; keys and endpoint data are multiples of four bytes long."""
-    key, data, comment, _ = element
-    if adding and data is not None:
+    key, data, comment, _, last_key = element
+    if adding and data is not None and not comment:
         # The hot path of a first load: a hundred thousand of these.
         before, between = _headers(len(key), len(data))
         return before + key + between + data
+    rest = b""
+    if last_key:
+        rest = attribute(nf.NFTA_SET_ELEM_KEY_END, attribute(nf.NFTA_DATA_VALUE, last_key))
+    if adding and data is not None:
+        rest += attribute(nf.NFTA_SET_ELEM_DATA, attribute(nf.NFTA_DATA_VALUE, data))
     if adding and comment:
-        note = attribute(nf.NFTA_SET_ELEM_USERDATA, encode_comment(COMMENT, comment))
-        return _key_headers(len(key), len(note)) + key + note
-    return _key_headers(len(key), 0) + key
+        rest += attribute(nf.NFTA_SET_ELEM_USERDATA, encode_comment(COMMENT, comment))
+    return _key_headers(len(key), len(rest)) + key + rest
 
 
 @cache

@@ -11,13 +11,16 @@ from __future__ import annotations
 from typing import assert_never
 
 from nodeproxy.backends.nftables.objects import (
+    ClearAffinity,
     ClearMark,
+    DnatByMap,
     DnatToSlot,
     Drop,
     Field,
     Goto,
     InSet,
     Jump,
+    LoadAffinity,
     Masquerade,
     MatchAddress,
     MatchInterface,
@@ -27,6 +30,7 @@ from nodeproxy.backends.nftables.objects import (
     MatchTcp,
     MatchTranslated,
     Reject,
+    Remember,
     Reset,
     Rule,
     SetMark,
@@ -74,14 +78,24 @@ def encode_statement(statement: Statement, family: Family) -> bytes:
         case MatchTcp():
             load = expressions.meta_load(nf.NFT_META_L4PROTO)
             return load + expressions.compare(bytes([Protocol.TCP]))
-        case InSet(fields, set_name):
-            return _load(fields, family) + expressions.lookup(set_name)
+        case InSet(fields, set_name, negate):
+            return _load(fields, family) + expressions.lookup(set_name, negate=negate)
         case SetMark(bit):
             return _change_mark(mask=0xFFFFFFFF & ~bit, xor=bit)
         case ClearMark(bit):
             return _change_mark(mask=0xFFFFFFFF, xor=bit)
         case DnatToSlot(fields, slots, map_name):
             return _dnat(fields, slots, map_name, family)
+        case DnatByMap(fields, map_name):
+            translate = expressions.dnat(NFPROTO[family], family.addr_bytes // 4)
+            return _load(fields, family) + expressions.lookup_data(map_name) + translate
+        case LoadAffinity(fields, map_name):
+            number = _load(fields, family) + expressions.lookup_data(map_name)
+            return number + expressions.meta_set(nf.NFT_META_PRIORITY)
+        case ClearAffinity():
+            return expressions.immediate_u32(0) + expressions.meta_set(nf.NFT_META_PRIORITY)
+        case Remember(fields, map_name, seconds):
+            return _remember(fields, map_name, seconds, family)
         case Masquerade():
             return expressions.masquerade_fully_random()
         case Reject():
@@ -107,7 +121,8 @@ def _any_bit(bits: int) -> bytes:
 
 def _change_mark(mask: int, xor: int) -> bytes:
     change = expressions.bitwise(expressions.host_u32(mask), expressions.host_u32(xor))
-    return expressions.meta_load(nf.NFT_META_MARK) + change + expressions.meta_set_mark()
+    load = expressions.meta_load(nf.NFT_META_MARK)
+    return load + change + expressions.meta_set(nf.NFT_META_MARK)
 
 
 def _match_address(field: Field, cidr: Cidr, family: Family, *, negate: bool) -> bytes:
@@ -127,9 +142,9 @@ def _match_address(field: Field, cidr: Cidr, family: Family, *, negate: bool) ->
     return load + masked + expressions.compare(cidr.addr, negate=negate)
 
 
-def _load(fields: tuple[Field, ...], family: Family) -> bytes:
-    """Lay out fields as a concatenation from the first register on."""
-    parts, slot = [], 0
+def _load(fields: tuple[Field, ...], family: Family, slot: int = 0) -> bytes:
+    """Lay out fields as a concatenation from a register on."""
+    parts = []
     for field in fields:
         parts.append(_load_field(field, family, slot))
         slot += _slots_of(field, family)
@@ -153,6 +168,8 @@ def _load_field(field: Field, family: Family, slot: int) -> bytes:
             return expressions.meta_load(nf.NFT_META_L4PROTO, slot)
         case Field.PORT:
             return expressions.payload(transport, _PORT_OFFSET, 2, slot)
+        case Field.AFFINITY:
+            return expressions.meta_load(nf.NFT_META_PRIORITY, slot)
         case _:
             assert_never(field)
 
@@ -165,3 +182,11 @@ def _dnat(fields: tuple[Field, ...], slots: int, map_name: str, family: Family) 
         + expressions.lookup_data(map_name)
         + expressions.dnat(NFPROTO[family], family.addr_bytes // 4)
     )
+
+
+def _remember(fields: tuple[Field, ...], map_name: str, seconds: int, family: Family) -> bytes:
+    """Key from the first slot on, data from the next slot that begins a 128-bit register."""
+    key_slots = sum(_slots_of(field, family) for field in fields)
+    data_slot = -(-key_slots // 4) * 4
+    data = _load((Field.DESTINATION, Field.PORT), family, data_slot)
+    return _load(fields, family) + data + expressions.update(map_name, data_slot, seconds * 1000)

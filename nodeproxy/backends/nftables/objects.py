@@ -16,6 +16,8 @@ from nodeproxy.plan.types import PlanKey
 
 TABLE = "nodeproxy"
 """The name of our table, one in each family; nothing of ours lives anywhere else."""
+ALLOWED_SOURCES = "allowed-sources"
+"""The one set of source ranges: its elements have a first and a last key."""
 
 
 class Field(enum.StrEnum):
@@ -26,6 +28,8 @@ class Field(enum.StrEnum):
     PROTOCOL = "l4proto"
     PORT = "dport"
     """Destination port of TCP, UDP or SCTP."""
+    AFFINITY = "priority"
+    """The packet's priority, which carries the affinity id from one rule to the next."""
 
 
 # -- statements ----------------------------------------------------------------------------------
@@ -72,10 +76,11 @@ class MatchTcp(msgspec.Struct, frozen=True, tag=True):
 
 
 class InSet(msgspec.Struct, frozen=True, tag=True):
-    """The fields together are an element of the set."""
+    """The fields together are (not) an element of the set."""
 
     fields: tuple[Field, ...]
     set_name: str
+    negate: bool = False
 
 
 class SetMark(msgspec.Struct, frozen=True, tag=True):
@@ -96,6 +101,36 @@ class DnatToSlot(msgspec.Struct, frozen=True, tag=True):
     fields: tuple[Field, ...]
     slots: int
     map_name: str
+
+
+class DnatByMap(msgspec.Struct, frozen=True, tag=True):
+    """Translate to the endpoint the map has for these fields; go on if it has none."""
+
+    fields: tuple[Field, ...]
+    map_name: str
+
+
+class LoadAffinity(msgspec.Struct, frozen=True, tag=True):
+    """Let the packet carry the affinity id the map has for these fields."""
+
+    fields: tuple[Field, ...]
+    map_name: str
+
+
+class ClearAffinity(msgspec.Struct, frozen=True, tag=True):
+    """Let the packet carry no affinity id any more."""
+
+
+class Remember(msgspec.Struct, frozen=True, tag=True):
+    """Write, or refresh, a record: these fields lead to the packet's destination address and port.
+
+    A record that exists keeps its data; only its time begins anew.
+    """
+
+    fields: tuple[Field, ...]
+    map_name: str
+    seconds: int
+    """How long the record lives without another packet that asks for it."""
 
 
 class Masquerade(msgspec.Struct, frozen=True, tag=True):
@@ -138,6 +173,10 @@ Statement = (
     | SetMark
     | ClearMark
     | DnatToSlot
+    | DnatByMap
+    | LoadAffinity
+    | ClearAffinity
+    | Remember
     | Masquerade
     | Reject
     | Reset
@@ -184,6 +223,16 @@ class ValueKind(enum.Enum):
     NOTHING = "set"
     ENDPOINT = "endpoint map"
     """Keys end in a slot number; the data is an address and a port."""
+    AFFINITY_ID = "affinity ids"
+    """The data is a number of 32 bits."""
+    SOURCES = "source ranges"
+    """Elements are ranges: the first and the last key, which differ in the source only."""
+    RECORDS = "records"
+    """Written by packets; the data is an address and a port, each element has a timeout."""
+
+
+MAX_RECORDS = 1 << 20
+"""Room in a set of records; when it is full, new clients are not remembered."""
 
 
 class SetSpec(msgspec.Struct, frozen=True):
@@ -216,8 +265,16 @@ class Slots(tuple[bytes | None, ...]):
     __slots__ = ()
 
 
-ElementValue = str | Slots
-"""The comment of an element of a plain set, or the vector of an endpoint map."""
+class AffinityId(NamedTuple):
+    """Data of an affinity id map, and the element's comment."""
+
+    number: int
+    """1..2^31-1, or 0 for none."""
+    comment: str
+
+
+ElementValue = str | Slots | AffinityId
+"""The comment of an element of a plain set, the vector of an endpoint map, or an affinity id."""
 
 
 class ElementId(NamedTuple):
@@ -225,6 +282,7 @@ class ElementId(NamedTuple):
 
     set_name: str
     key: bytes
+    """Of a set of source ranges: the first and the last key, one behind the other."""
 
 
 # -- operations ----------------------------------------------------------------------------------
@@ -282,10 +340,12 @@ class RawElement(NamedTuple):
 
     key: bytes
     data: bytes | None
-    """Address and port in an endpoint map, None in a plain set."""
+    """Address and port in an endpoint map, a number in an affinity id map, None in a set."""
     comment: str
     owner: PlanKey | None
     """The service port it serves, to name the guilty one if the kernel refuses."""
+    last_key: bytes = b""
+    """The end of a range, whose first key is `key`; empty for a single key."""
 
 
 class AddElements(msgspec.Struct, frozen=True, tag=True):

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from typing import assert_never
 
 from nodeproxy.backends.nftables.objects import (
+    MAX_RECORDS,
     TABLE,
+    AffinityId,
     Chain,
+    ClearAffinity,
     ClearMark,
+    DnatByMap,
     DnatToSlot,
     Drop,
     Field,
     Goto,
     InSet,
     Jump,
+    LoadAffinity,
     Masquerade,
     MatchAddress,
     MatchInterface,
@@ -23,6 +29,7 @@ from nodeproxy.backends.nftables.objects import (
     MatchTcp,
     MatchTranslated,
     Reject,
+    Remember,
     Reset,
     Rule,
     SetMark,
@@ -30,7 +37,7 @@ from nodeproxy.backends.nftables.objects import (
     Statement,
     ValueKind,
 )
-from nodeproxy.model.addresses import Addr, Family, format_addr, format_cidr
+from nodeproxy.model.addresses import Addr, Cidr, Family, format_addr, format_cidr
 from nodeproxy.model.keys import Protocol
 
 NFT_FAMILY = {Family.IPV4: "ip", Family.IPV6: "ip6"}
@@ -46,6 +53,8 @@ def field_text(field: Field, family: Family) -> str:
             return "meta l4proto"
         case Field.PORT:
             return "th dport"
+        case Field.AFFINITY:
+            return "meta priority"
         case _:
             assert_never(field)
 
@@ -74,8 +83,8 @@ def statement_text(statement: Statement, family: Family) -> str:
             return f"meta mark & 0x{bit:08x} != 0x00000000"
         case MatchTcp():
             return "meta l4proto tcp"
-        case InSet(fields, set_name):
-            return f"{key_text(fields, family)} @{set_name}"
+        case InSet(fields, set_name, negate):
+            return f"{key_text(fields, family)} {'!= ' if negate else ''}@{set_name}"
         case SetMark(bit):
             return f"meta mark set meta mark | 0x{bit:08x}"
         case ClearMark(bit):
@@ -83,6 +92,16 @@ def statement_text(statement: Statement, family: Family) -> str:
         case DnatToSlot(fields, slots, map_name):
             key = f"{key_text(fields, family)} . numgen random mod {slots}"
             return f"dnat {NFT_FAMILY[family]} to {key} map @{map_name}"
+        case DnatByMap(fields, map_name):
+            return f"dnat {NFT_FAMILY[family]} to {key_text(fields, family)} map @{map_name}"
+        case LoadAffinity(fields, map_name):
+            return f"meta priority set {key_text(fields, family)} map @{map_name}"
+        case ClearAffinity():
+            return "meta priority set none"
+        case Remember(fields, map_name, seconds):
+            key = f"{key_text(fields, family)} timeout {duration_text(seconds)}"
+            target = key_text((Field.DESTINATION, Field.PORT), family)
+            return f"update @{map_name} {{ {key} : {target} }}"
         case Masquerade():
             return "masquerade fully-random"
         case Reject():
@@ -97,6 +116,16 @@ def statement_text(statement: Statement, family: Family) -> str:
             return f"goto {chain}"
         case _:
             assert_never(statement)
+
+
+def duration_text(seconds: int) -> str:
+    """A duration as nft prints it: `3h`, `1d2h`, `90` seconds are `1m30s`."""
+    parts, rest = [], seconds
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)
 
 
 def rule_text(rule: Rule, family: Family) -> str:
@@ -118,8 +147,12 @@ def chain_lines(chain: Chain, family: Family) -> list[str]:
 
 def set_lines(spec: SetSpec, family: Family, elements: list[str]) -> list[str]:
     """A set or map with its elements, already as text, as the lines of a block."""
-    word = "set" if spec.kind is ValueKind.NOTHING else "map"
+    word = "set" if spec.kind in (ValueKind.NOTHING, ValueKind.SOURCES) else "map"
     lines = [f"\t{word} {spec.name} {{", f"\t\t{set_type_text(spec, family)}"]
+    if spec.kind is ValueKind.RECORDS:
+        lines += [f"\t\tsize {MAX_RECORDS}", "\t\tflags dynamic,timeout"]
+    elif spec.kind is ValueKind.SOURCES:
+        lines.append("\t\tflags interval")
     lines.append(f'\t\tcomment "{spec.comment}"')
     if elements:
         lines.append("\t\telements = {")
@@ -140,15 +173,48 @@ def set_type_text(spec: SetSpec, family: Family) -> str:
         Field.DESTINATION: _ADDRESS_TYPE[family],
         Field.PROTOCOL: "inet_proto",
         Field.PORT: "inet_service",
+        Field.AFFINITY: "classid",
     }
     key = " . ".join(types[field] for field in spec.fields)
-    return f"type {key}"
+    match spec.kind:
+        case ValueKind.AFFINITY_ID:
+            return f"type {key} : classid"
+        case ValueKind.RECORDS:
+            return f"type {key} : {_ADDRESS_TYPE[family]} . inet_service"
+        case ValueKind.NOTHING | ValueKind.SOURCES:
+            return f"type {key}"
+        case _:
+            assert_never(spec.kind)
 
 
-def element_text(spec: SetSpec, family: Family, key: bytes, comment: str) -> str:
-    """One element of a plain set: `10.96.0.10 . tcp . 80 comment "shop/web:http"`."""
-    text = _key_value_text(spec, family, key)
-    return f'{text} comment "{comment}"' if comment else text
+def element_text(spec: SetSpec, family: Family, key: bytes, value: str | AffinityId) -> str:
+    """One element: `10.96.0.10 . tcp . 80 comment "shop/web:http"`, with ` : 7:5` in an id map."""
+    is_range = spec.kind is ValueKind.SOURCES
+    text = _range_text(spec, family, key) if is_range else _key_value_text(spec, family, key)
+    comment, data = (value, "") if isinstance(value, str) else (value.comment, id_text(value))
+    noted = f'{text} comment "{comment}"' if comment else text
+    return f"{noted} : {data}" if data else noted
+
+
+def id_text(value: AffinityId) -> str:
+    """An affinity id as nft prints a packet's priority: two hexadecimal halves."""
+    return f"{value.number >> 16:x}:{value.number & 0xFFFF:x}" if value.number else "none"
+
+
+def _range_text(spec: SetSpec, family: Family, key: bytes) -> str:
+    """`10.0.0.0-10.0.0.255 . 1.2.3.4 . tcp . 80`; nft prints what is a network as one."""
+    first, last = key[: len(key) // 2], key[len(key) // 2 :]
+    size = family.addr_bytes
+    low, high = Addr(first[:size]), Addr(last[:size])
+    rest = _key_value_text(spec, family, first).partition(" . ")[2]
+    return f"{format_network(low, high)} . {rest}"
+
+
+def format_network(low: Addr, high: Addr) -> str:
+    """A range that is one network, as nft prints it: `10.0.0.0/8`, a single address without."""
+    differing = int.from_bytes(low, "big") ^ int.from_bytes(high, "big")
+    length = len(low) * 8 - differing.bit_length()
+    return format_cidr(Cidr(low, length)) if differing else format_addr(low)
 
 
 def slot_text(spec: SetSpec, family: Family, key: bytes, slot: int, data: bytes) -> str:
@@ -175,6 +241,10 @@ def _key_value_text(spec: SetSpec, family: Family, key: bytes) -> str:
                 offset += 4
             case Field.PORT:
                 parts.append(str(int.from_bytes(key[offset : offset + 2], "big")))
+                offset += 4
+            case Field.AFFINITY:
+                number = int.from_bytes(key[offset : offset + 4], sys.byteorder)
+                parts.append(id_text(AffinityId(number, "")))
                 offset += 4
             case _:
                 assert_never(field)
