@@ -1,0 +1,244 @@
+"""What may happen to a packet, read from the plan by the rules of spec 30 alone.
+
+A second, executable reading of the specification, written for clarity: it shares no code with
+the backend and uses of a plan only its facts (frontends, policies, pools), none of its decisions.
+
+    packet -> which service port is addressed? (DP-1, DP-9) -- none --> strays: DP-10..DP-12, PP-12
+           -> may this source? (DP-41)
+           -> which pool, and is the source kept? (DP-2..DP-6, DP-20..DP-23)
+           -> does the client have affinity? (DP-61..DP-65)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from nodeproxy.model.addresses import Addr, Family, parse_cidr
+from nodeproxy.model.services import TrafficPolicy
+from nodeproxy.plan.types import (
+    FamilySettings,
+    Frontend,
+    FrontendKind,
+    LocalDetector,
+    PlanKey,
+    ServicePortPlan,
+    Target,
+)
+from tests.support.scenarios.model import Answer, Arrival, Packet, Reaches, Verdict
+
+_LOOPBACK = (parse_cidr("127.0.0.0/8"), parse_cidr("::1/128"))
+
+Plans = Mapping[PlanKey, ServicePortPlan]
+
+
+class Match(NamedTuple):
+    """The service port a packet addresses, and by which of its frontends."""
+
+    plan: ServicePortPlan
+    frontend: Frontend
+
+    @property
+    def key(self) -> PlanKey:
+        """Name of the plan."""
+        return PlanKey(self.plan.family, self.plan.key)
+
+
+class Choice(NamedTuple):
+    """Who may answer, before hairpins and affinity."""
+
+    targets: tuple[Target, ...]
+    is_masqueraded: bool
+
+
+class Memory:
+    """Which client went where, and when last (DP-61..65)."""
+
+    def __init__(self) -> None:
+        # Mutable: the clock and the records.
+        self.now = 0.0
+        self._connected_at: dict[tuple[PlanKey, Addr, Target], float] = {}
+
+    def note(self, key: PlanKey, client: Addr, target: Target) -> None:
+        """A connection was made: the record begins or is refreshed (DP-62)."""
+        self._connected_at[key, client, target] = self.now
+
+    def forget_those_who_left(self, plans: Plans) -> None:
+        """Records go with the endpoint, and with the affinity of the service port (DP-64)."""
+        self._connected_at = {
+            (key, client, target): at
+            for (key, client, target), at in self._connected_at.items()
+            if (plan := plans.get(key)) is not None
+            and plan.affinity_seconds
+            and target in (*plan.selection.cluster, *plan.selection.local)
+        }
+
+    def remembered(self, match: Match, client: Addr, pool: tuple[Target, ...]) -> Target | None:
+        """The first of a pool that the client has a live record of (DP-62, DP-63)."""
+        timeout = match.plan.affinity_seconds
+        for target in pool:
+            at = self._connected_at.get((match.key, client, target))
+            if timeout and at is not None and self.now - at < timeout:
+                return target
+        return None
+
+
+class PlanLevel:
+    """A dataplane that consists of the specification (see `model.Dataplane`)."""
+
+    def __init__(self, node_addresses: frozenset[Addr]) -> None:
+        self._node_addresses = node_addresses
+        # Mutable: the plan as last told, and what clients did.
+        self._plans: Plans = {}
+        self._settings: Mapping[Family, FamilySettings] = {}
+        self._memory = Memory()
+
+    def update(self, plans: Plans, settings: Mapping[Family, FamilySettings]) -> None:
+        """Take the plan that holds from now on."""
+        self._plans = dict(plans)
+        self._settings = settings
+        self._memory.forget_those_who_left(self._plans)
+
+    def restart(self) -> None:
+        """Nothing: rules and affinity stay in the kernel (DP-64, DP-92)."""
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self._memory.now += seconds
+
+    def answer(self, packet: Packet) -> Answer:
+        """Everything that may happen to a packet."""
+        match = self._match(packet)
+        if match is None:
+            return self._stray(packet)
+        if not _is_admitted(packet, match):
+            return Verdict.DROPPED
+        choice = self._choice(packet, match)
+        if not isinstance(choice, Choice):
+            return choice
+        remembered = self._memory.remembered(match, packet.source, choice.targets)
+        targets = choice.targets if remembered is None else (remembered,)
+        return Reaches(
+            frozenset(
+                Arrival(t, choice.is_masqueraded or _is_hairpin(packet, match.plan, t))
+                for t in targets
+            ),
+            has_affinity=match.plan.affinity_seconds > 0,
+        )
+
+    def connect(self, packet: Packet, target: Target) -> None:
+        """Remember the endpoint of a client, for all frontends of the service port (DP-61)."""
+        match = self._match(packet)
+        if match is not None and match.plan.affinity_seconds:
+            self._memory.note(match.key, packet.source, target)
+
+    # Which service port?
+
+    def _match(self, packet: Packet) -> Match | None:
+        """DP-1: exactly this destination; DP-9: NodePorts where NodePorts are accepted."""
+        by_address = self._find(packet, packet.destination)
+        if by_address is not None or not self._accepts_node_ports(packet):
+            return by_address
+        return self._find(packet, Addr(b""))
+
+    def _find(self, packet: Packet, addr: Addr) -> Match | None:
+        for key, plan in self._plans.items():
+            for frontend in plan.frontends if key.family is packet.family else ():
+                wanted = (addr, packet.transport, packet.port)
+                if (frontend.addr, frontend.protocol, frontend.port) == wanted:
+                    return Match(plan, frontend)
+        return None
+
+    def _accepts_node_ports(self, packet: Packet) -> bool:
+        """DP-50..55: addresses of the node that are selected, loopback never (DP-57)."""
+        destination = packet.destination
+        if destination not in self._node_addresses or _is_loopback(destination):
+            return False
+        selected = self._settings[packet.family].node_ports
+        if not selected.primary and not selected.cidrs:
+            return True
+        in_networks = any(cidr.contains(destination) for cidr in selected.cidrs)
+        return destination in selected.primary or in_networks
+
+    # No service port.
+
+    def _stray(self, packet: Packet) -> Verdict:
+        """DP-10 and PP-12: known ClusterIPs refuse; DP-11: others of the range drop."""
+        cluster_ips = {
+            frontend.addr
+            for plan in self._plans.values()
+            for frontend in plan.frontends
+            if frontend.kind is FrontendKind.CLUSTER_IP
+        }
+        if packet.destination in cluster_ips:
+            return Verdict.REFUSED
+        cidrs = self._settings[packet.family].service_cidrs
+        if any(cidr.contains(packet.destination) for cidr in cidrs):
+            return Verdict.DROPPED
+        return Verdict.UNTOUCHED
+
+    # Which endpoints?
+
+    def _choice(self, packet: Packet, match: Match) -> Choice | Verdict:
+        if match.frontend.kind is FrontendKind.CLUSTER_IP:
+            return self._internal(packet, match.plan)
+        return self._external(packet, match.plan)
+
+    def _internal(self, packet: Packet, plan: ServicePortPlan) -> Choice | Verdict:
+        """DP-2, DP-20, DP-21: the internal list."""
+        is_local = plan.internal_policy is TrafficPolicy.LOCAL
+        targets = plan.selection.local if is_local else plan.selection.cluster
+        if not targets:
+            return Verdict.DROPPED if plan.selection.has_any else Verdict.REFUSED
+        settings = self._settings[packet.family]
+        if settings.masquerade_all:
+            return Choice(targets, is_masqueraded=True)
+        detector = settings.local_detector
+        is_stranger = detector is not None and not _is_from_pod(packet, detector)
+        return Choice(targets, is_masqueraded=is_stranger)
+
+    def _external(self, packet: Packet, plan: ServicePortPlan) -> Choice | Verdict:
+        """DP-3, DP-4, DP-5, in this order."""
+        selection = plan.selection
+        if not selection.has_any:
+            return Verdict.REFUSED
+        if plan.external_policy is not TrafficPolicy.LOCAL:
+            return Choice(selection.cluster, is_masqueraded=True)
+        detector = self._settings[packet.family].local_detector
+        if detector is not None and _is_from_pod(packet, detector):
+            return Choice(selection.cluster, is_masqueraded=False)
+        if packet.is_from_node:
+            return Choice(selection.cluster, is_masqueraded=True)
+        if selection.local:
+            return Choice(selection.local, is_masqueraded=False)
+        return Verdict.DROPPED
+
+
+def _is_admitted(packet: Packet, match: Match) -> bool:
+    """DP-41, DP-44: source ranges hold for load balancer IPs alone, and before anything else."""
+    ranges = match.plan.source_ranges
+    if match.frontend.kind is not FrontendKind.LOAD_BALANCER_IP or not ranges:
+        return True
+    if any(cidr.contains(packet.source) for cidr in ranges):
+        return True
+    # The kernel takes the load balancer IP as source if it is an address of the node (DP-41).
+    return match.plan.admits_vips and packet.source == packet.destination
+
+
+def _is_from_pod(packet: Packet, detector: LocalDetector) -> bool:
+    """Spec 30 section 4; what the node sends has no input interface (DP-32)."""
+    if detector.cidr is not None:
+        return detector.cidr.contains(packet.source)
+    interface = packet.sender.interface
+    if detector.interface:
+        return interface == detector.interface
+    return bool(interface) and interface.startswith(detector.interface_prefix)
+
+
+def _is_hairpin(packet: Packet, plan: ServicePortPlan, target: Target) -> bool:
+    """DP-23: an endpoint of this node that reaches itself."""
+    return packet.source == target.addr and target in plan.selection.local_reachable
+
+
+def _is_loopback(addr: Addr) -> bool:
+    return any(network.contains(addr) for network in _LOOPBACK)
