@@ -12,7 +12,7 @@ import enum
 import msgspec
 
 from nodeproxy.model.problems import Problem
-from nodeproxy.model.wire import ApiObject, Endpoints, EndpointSlice, Node, Service
+from nodeproxy.model.wire import ApiObject, Endpoints, EndpointSlice, Node, Service, ServiceCIDR
 
 
 class Kind(enum.StrEnum):
@@ -22,6 +22,7 @@ class Kind(enum.StrEnum):
     ENDPOINT_SLICE = "EndpointSlice"
     ENDPOINTS = "Endpoints"
     NODE = "Node"
+    SERVICE_CIDR = "ServiceCIDR"
 
 
 KIND_BY_TYPE: dict[type[ApiObject], Kind] = {
@@ -29,6 +30,7 @@ KIND_BY_TYPE: dict[type[ApiObject], Kind] = {
     EndpointSlice: Kind.ENDPOINT_SLICE,
     Endpoints: Kind.ENDPOINTS,
     Node: Kind.NODE,
+    ServiceCIDR: Kind.SERVICE_CIDR,
 }
 
 
@@ -59,7 +61,10 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Synced(msgspec.Struct, frozen=True):
-    """Everything of this kind that existed when the source started has been told (EP-60)."""
+    """Everything of this kind that existed when the source started has been told (EP-60).
+
+    Also of a kind that others need not wait for, when it turns out that it cannot be read.
+    """
 
     kind: Kind
 

@@ -197,5 +197,18 @@ class Node(_Wire, frozen=True):
     status: NodeStatus | None = None
 
 
-ApiObject = Service | EndpointSlice | Endpoints | Node
+class ServiceCIDRSpec(_Wire, frozen=True):
+    """spec of a ServiceCIDR."""
+
+    cidrs: list[str] | None = None
+
+
+class ServiceCIDR(_Wire, frozen=True):
+    """networking.k8s.io/v1 ServiceCIDR: networks that ClusterIPs are taken from (EP-3)."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: ServiceCIDRSpec | None = None
+
+
+ApiObject = Service | EndpointSlice | Endpoints | Node | ServiceCIDR
 """Every object a source may deliver."""

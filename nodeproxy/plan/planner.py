@@ -4,7 +4,8 @@ ClusterState --Changes--> replan --PlanDelta--> backend
                             |
      service ports ---> claims on destinations (who owns which frontend)
      endpoints -------> selection (who answers, why)
-     node, options ---> family settings, zone
+     node, options,
+     ServiceCIDRs ----> family settings, zone
 """
 
 from __future__ import annotations
@@ -83,9 +84,9 @@ class Planner:
         return delta
 
     def _replan_settings(self, changes: Changes) -> dict[Family, FamilySettings]:
-        if self.settings and not changes.node_changed:
+        if self.settings and not (changes.node_changed or changes.service_cidrs_changed):
             return {}
-        settings = family_settings(self._options, self._state.node)
+        settings = family_settings(self._options, self._state.node, self._state.service_cidrs)
         changed = {f: new for f, new in settings.items() if self.settings.get(f) != new}
         self.settings = settings
         return changed

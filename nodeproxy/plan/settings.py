@@ -1,9 +1,11 @@
 """What holds for all Services of a family on this node, from the operator's choices.
 
-options (flags) + own Node object -> FamilySettings for each family
+options (flags) + own Node object + ServiceCIDRs -> FamilySettings for each family
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import msgspec
 
@@ -40,13 +42,18 @@ def plan_options_from(config: Config) -> PlanOptions:
     )
 
 
-def family_settings(options: PlanOptions, node: NodeInfo | None) -> dict[Family, FamilySettings]:
+def family_settings(
+    options: PlanOptions, node: NodeInfo | None, service_cidrs: Iterable[Cidr] = ()
+) -> dict[Family, FamilySettings]:
     """Settings of both families.
 
     Args:
         options: what the operator chose.
         node: the own Node as far as known; without it no primary address can be told.
+        service_cidrs: known ServiceCIDRs of both families; each family keeps its own in their
+            order (TS-507).
     """
+    known = tuple(service_cidrs)
     return {
         family: FamilySettings(
             family=family,
@@ -54,6 +61,7 @@ def family_settings(options: PlanOptions, node: NodeInfo | None) -> dict[Family,
             masquerade_all=options.masquerade_all,
             local_detector=_local_detector(options, family),
             node_ports=_node_port_addresses(options, node, family),
+            service_cidrs=tuple(cidr for cidr in known if cidr.family is family),
         )
         for family in FAMILIES
     }

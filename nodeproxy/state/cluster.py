@@ -8,7 +8,7 @@ from typing import NamedTuple, assert_never
 import msgspec
 
 from nodeproxy.model import wire
-from nodeproxy.model.addresses import Family
+from nodeproxy.model.addresses import Cidr, Family
 from nodeproxy.model.endpoints import Endpoint, EndpointGroup
 from nodeproxy.model.events import Kind, Rejected, Removed, SourceEvent, Synced, Upserted
 from nodeproxy.model.keys import ServiceKey, ServicePortKey
@@ -18,6 +18,7 @@ from nodeproxy.model.services import ServicePort
 from nodeproxy.state.endpoints_object import groups_from_endpoints
 from nodeproxy.state.merge import merge_endpoints
 from nodeproxy.state.nodes import node_from
+from nodeproxy.state.service_cidrs import cidrs_from
 from nodeproxy.state.services import service_ports_from
 from nodeproxy.state.slices import groups_from_slice
 
@@ -42,6 +43,7 @@ class Changes(msgspec.Struct):
     node_changed: bool
     problems: tuple[Problem, ...]
     """Problems not known before, in the order of the events."""
+    service_cidrs_changed: bool = False
 
 
 class ClusterState:
@@ -80,6 +82,8 @@ class ClusterState:
         """How many addresses the sources report, ready or not, over all Services."""
         self._groups: dict[ServiceKey, dict[str, tuple[EndpointGroup, ...]]] = {}
         self._service_by_slice: dict[tuple[str, str], ServiceKey] = {}
+        self._service_cidrs: dict[str, tuple[Cidr, ...]] = {}
+        """By name of the object."""
 
     def apply(self, events: Iterable[SourceEvent]) -> Changes:
         """Take events in order, and tell what is different from before."""
@@ -110,6 +114,15 @@ class ClusterState:
         groups = (group for name in names for group in sources[name])
         return merge_endpoints(groups, family, key.port_name, key.protocol, self.node_name)
 
+    @property
+    def service_cidrs(self) -> tuple[Cidr, ...]:
+        """The networks of all ServiceCIDRs, of both families: objects by name, each once (DP-11).
+
+        An object's own order is kept (TS-507).
+        """
+        by_name = (self._service_cidrs[name] for name in sorted(self._service_cidrs))
+        return tuple(dict.fromkeys(cidr for cidrs in by_name for cidr in cidrs))
+
     def _upsert(self, event: Upserted, changes: Changes) -> tuple[Problem, ...]:
         match event.object:
             case wire.Service() as service:
@@ -127,6 +140,9 @@ class ClusterState:
                 info, problems = node_from(node)
                 changes.node_changed |= info != self.node
                 self.node = info
+            case wire.ServiceCIDR() as service_cidr:
+                cidrs, problems = cidrs_from(service_cidr)
+                self._put_service_cidrs(event.name, cidrs, changes)
             case _:
                 assert_never(event.object)
         return self._note_problems(ObjectKey(event.kind, event.namespace, event.name), problems)
@@ -143,6 +159,8 @@ class ClusterState:
                 self._put_groups(service, _ENDPOINTS_OBJECT, (), changes)
             case Kind.NODE:
                 pass  # The last known zone and addresses stay in force (EP-54, NODE-5).
+            case Kind.SERVICE_CIDR:
+                self._put_service_cidrs(event.name, (), changes)
             case _:
                 assert_never(event.kind)
 
@@ -194,6 +212,15 @@ class ClusterState:
         del sources[source]
         if not sources:
             del self._groups[service]
+
+    def _put_service_cidrs(self, name: str, cidrs: tuple[Cidr, ...], changes: Changes) -> None:
+        if self._service_cidrs.get(name, ()) == cidrs:
+            return
+        changes.service_cidrs_changed = True
+        if cidrs:
+            self._service_cidrs[name] = cidrs
+        else:
+            del self._service_cidrs[name]
 
     def _note_problems(self, key: ObjectKey, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
         """Keep the problems of an object, and return those it did not have before."""

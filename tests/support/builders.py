@@ -4,6 +4,7 @@
     slice_("web-1", service="web").port(8080, "http").endpoint("10.0.0.1", node="n1").build()
     endpoints("web").port(8080, "http").address("10.0.0.1", node="n1").build()
     node("n1").zone("zone-a").internal_ip("192.168.0.2").build()
+    service_cidr("kubernetes").cidr("10.96.0.0/16", "fd00:96::/112").build()
 
 Every method returns the builder; `build()` gives the wire object, `upserted()` and `removed()`
 the event about it. Objects live in namespace "default" unless `namespace=` says otherwise. The
@@ -34,6 +35,8 @@ from nodeproxy.model.wire import (
     NodeStatus,
     ObjectMeta,
     Service,
+    ServiceCIDR,
+    ServiceCIDRSpec,
     ServicePortWire,
     ServiceSpec,
     ServiceStatus,
@@ -278,6 +281,23 @@ class NodeBuilder(_Builder):
         return Node(metadata=self._meta, spec=self._spec, status=status)
 
 
+class ServiceCIDRBuilder(_Builder):
+    """Builds a ServiceCIDR."""
+
+    _object = ServiceCIDR
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, None)
+        self._cidrs: list[str] = []
+
+    def cidr(self, *texts: str) -> Self:
+        self._cidrs += texts
+        return self
+
+    def build(self) -> ServiceCIDR:
+        return ServiceCIDR(metadata=self._meta, spec=ServiceCIDRSpec(cidrs=list(self._cidrs)))
+
+
 def service(name: str, *, namespace: str = "default") -> ServiceBuilder:
     return ServiceBuilder(name, namespace)
 
@@ -298,6 +318,10 @@ def endpoints(name: str, *, namespace: str = "default") -> EndpointsBuilder:
 
 def node(name: str) -> NodeBuilder:
     return NodeBuilder(name)
+
+
+def service_cidr(name: str) -> ServiceCIDRBuilder:
+    return ServiceCIDRBuilder(name)
 
 
 def upserted(*builders: _Builder) -> list[SourceEvent]:

@@ -29,10 +29,13 @@ KINDS: dict[tuple[str, str], Kind] = {
     ("v1", "Service"): Kind.SERVICE,
     ("v1", "Endpoints"): Kind.ENDPOINTS,
     ("v1", "Node"): Kind.NODE,
+    ("networking.k8s.io/v1", "ServiceCIDR"): Kind.SERVICE_CIDR,
     ("discovery.k8s.io/v1", "EndpointSlice"): Kind.ENDPOINT_SLICE,
     ("discovery.k8s.io/v1beta1", "EndpointSlice"): Kind.ENDPOINT_SLICE,
 }
 """What is read, by apiVersion and kind. `Service` of another group is another thing."""
+
+_CLUSTER_SCOPED = (Kind.NODE, Kind.SERVICE_CIDR)
 
 TYPES = {kind: as_type for as_type, kind in KIND_BY_TYPE.items()}
 
@@ -135,6 +138,8 @@ class FileDecoder(msgspec.Struct, frozen=True):
         """The selectors of the watches: EP-1, EP-2, EP-3, EPS-1."""
         if key.kind is Kind.NODE:
             return key.name == self.node_name
+        if key.kind is Kind.SERVICE_CIDR:
+            return True
         labels = found.metadata.labels or {}
         if key.kind is not Kind.ENDPOINT_SLICE and _PROXY_NAME_LABEL in labels:
             return False
@@ -173,7 +178,7 @@ def _head(raw: RawObject, default: _Head = _Head()) -> _Head | _Stranger:  # noq
 def _key(kind: Kind, metadata: _HeadMeta) -> ObjectKey:
     if not metadata.name:
         raise _Stranger("metadata.name", "missing")
-    namespace = "" if kind is Kind.NODE else metadata.namespace or "default"
+    namespace = "" if kind in _CLUSTER_SCOPED else metadata.namespace or "default"
     for field, name in (("name", metadata.name), ("namespace", namespace)):
         if name and not _NAME.match(name):
             raise _Stranger(f"metadata.{field}", f"{_shown(name)} is not a name; {_NAME_RULE}")

@@ -31,6 +31,7 @@ from nodeproxy.model.wire import (
     EndpointSlice,
     Node,
     Service,
+    ServiceCIDR,
     ServicePortWire,
     ServiceSpec,
     SlicePort,
@@ -68,6 +69,8 @@ def with_defaults(found: ApiObject) -> ApiObject:
             return _endpoints(found)
         case Node():
             return _node(found)
+        case ServiceCIDR():
+            return found
 
 
 def oddities(found: ApiObject) -> Iterator[tuple[str, str]]:

@@ -55,7 +55,7 @@ def open_source(config: Config) -> ManifestSource:
 class ManifestSource:
     """Follows one directory; see `nodeproxy.sources.base.Source`.
 
-    Every usable file is read once before the first event is told, then all four kinds are
+    Every usable file is read once before the first event is told, then all kinds are
     synced at once. `problems` lists what an operator should mend.
     """
 

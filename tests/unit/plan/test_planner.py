@@ -11,7 +11,15 @@ from nodeproxy.plan.planner import Planner
 from nodeproxy.plan.settings import PlanOptions
 from nodeproxy.plan.types import PlanDelta, PlanKey, ServicePortPlan, Treatment
 from nodeproxy.state.cluster import ClusterState
-from tests.support.builders import ServiceBuilder, SliceBuilder, endpoints, node, service, slice_
+from tests.support.builders import (
+    ServiceBuilder,
+    SliceBuilder,
+    endpoints,
+    node,
+    service,
+    service_cidr,
+    slice_,
+)
 
 V4, V6 = Family.IPV4, Family.IPV6
 
@@ -361,6 +369,31 @@ class TestOwnNode:
         agent = Agent(PlanOptions(masquerade_all=True))
 
         assert agent.take().settings[V4].masquerade_all
+
+
+class TestServiceCidrs:
+    """DP-11, NFT-29 [N]: what is known of them is in the settings at once."""
+
+    def test_a_new_one_changes_the_settings_of_its_family(self, agent: Agent):
+        agent.take(web().upserted())
+
+        delta = agent.take(service_cidr("kubernetes").cidr("10.96.0.0/16").upserted())
+
+        assert (list(delta.settings), delta.puts) == ([V4], {})
+        assert [str(c) for c in delta.settings[V4].service_cidrs] == ["10.96.0.0/16"]
+
+    def test_a_deleted_one_does_too(self, agent: Agent):
+        builder = service_cidr("kubernetes").cidr("fd00:96::/112")
+        agent.take(builder.upserted())
+
+        delta = agent.take(builder.removed())
+
+        assert {f: s.service_cidrs for f, s in delta.settings.items()} == {V6: ()}
+
+    def test_one_that_adds_nothing_new_is_no_change(self, agent: Agent):
+        agent.take(service_cidr("kubernetes").cidr("10.96.0.0/16").upserted())
+
+        assert agent.take(service_cidr("twin").cidr("10.96.0.0/16").upserted()).is_empty
 
 
 class TestConflicts:

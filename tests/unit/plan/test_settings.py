@@ -131,6 +131,31 @@ class TestLocalDetector:
         assert family_settings(options, None)[V6].local_detector is None
 
 
+@pytest.mark.parametrize(
+    ("texts", "v4", "v6"),
+    [
+        pytest.param(
+            ["172.30.0.0/16", "fd00:10:96::/112"], ["172.30.0.0/16"], ["fd00:10:96::/112"], id="two"
+        ),
+        pytest.param(
+            ["172.50.0.0/16", "fd00:10:97::/112", "172.30.0.0/16", "fd00:10:96::/112"],
+            ["172.50.0.0/16", "172.30.0.0/16"],
+            ["fd00:10:97::/112", "fd00:10:96::/112"],
+            id="four mixed",
+        ),
+        pytest.param([], [], [], id="none"),
+    ],
+)
+def test_each_family_keeps_its_service_cidrs_in_order(
+    texts: list[str], v4: list[str], v6: list[str]
+):
+    """TS-507."""
+    settings = family_settings(PlanOptions(), None, cidrs(*texts))
+
+    assert [str(cidr) for cidr in settings[V4].service_cidrs] == v4
+    assert [str(cidr) for cidr in settings[V6].service_cidrs] == v6
+
+
 def test_masquerading_is_the_same_for_both_families():
     """DP-20."""
     options = PlanOptions(masquerade_all=True, masquerade_mark=0x10)

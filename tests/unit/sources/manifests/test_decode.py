@@ -7,7 +7,7 @@ import json
 import pytest
 
 from nodeproxy.model.events import Kind
-from nodeproxy.model.wire import EndpointSlice, Service
+from nodeproxy.model.wire import EndpointSlice, Service, ServiceCIDR
 from nodeproxy.sources.manifests.content import Content, ObjectKey, Place
 from nodeproxy.sources.manifests.decode import FileDecoder
 from tests.unit.sources.manifests.texts import documents, endpoints_text, service_text, slice_text
@@ -47,6 +47,20 @@ def test_every_kind_is_read_with_its_place_and_namespace():
     ]
     assert content.manifests[0].object.metadata.namespace == "default"
     assert (content.refusals, content.remarks) == ((), ())
+
+
+def test_service_cidrs_are_read_and_have_no_namespace():
+    """EP-3: all of them, whatever their labels say."""
+    text = (
+        "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\n"
+        'metadata: {name: kubernetes, labels: {service.kubernetes.io/headless: ""}}\n'
+        "spec: {cidrs: [10.96.0.0/16]}\n"
+    )
+
+    (manifest,) = decode(text).manifests
+
+    assert manifest.key == ObjectKey(Kind.SERVICE_CIDR, "", "kubernetes")
+    assert isinstance(manifest.object, ServiceCIDR)
 
 
 def test_old_slices_are_read_like_new_ones():
