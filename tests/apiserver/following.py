@@ -102,8 +102,8 @@ class Follower:
             await self._bell.wait_until(condition)
 
     async def wait_synced(self) -> None:
-        """Wait until all three kinds are complete."""
-        await self.wait(lambda: len(self.synced) == 3)
+        """Wait until all four kinds are complete."""
+        await self.wait(lambda: len(self.synced) == 4)
 
     async def wait_names(self, kind: Kind, *names: str) -> None:
         """Wait until exactly these objects of a kind are there."""

@@ -37,12 +37,20 @@ from tests.support.apiserver import (
     Truncate,
 )
 from tests.support.apiserver.encoding import JsonObject
-from tests.support.apiserver.objects import Backend, endpoint_slice, node, padded, service
+from tests.support.apiserver.objects import (
+    Backend,
+    endpoint_slice,
+    node,
+    padded,
+    service,
+    service_cidr,
+)
 
 PAGED = replace(QUICK_RETRIES, streams_lists=False, page_size=2)
 SERVICES = "/api/v1/services"
 NODES = "/api/v1/nodes"
 SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
+SERVICE_CIDRS = "/apis/networking.k8s.io/v1/servicecidrs"
 
 
 def web(name: str = "web", last_byte: int = 1) -> JsonObject:
@@ -69,7 +77,9 @@ async def wait_requests(cluster: StandInCluster, path: str, count: int) -> None:
 
 async def wait_watched(cluster: StandInCluster, *kinds: str) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await cluster.server.wait_watched(*(kinds or ("Service", "EndpointSlice", "Node")))
+        await cluster.server.wait_watched(
+            *(kinds or ("Service", "EndpointSlice", "Node", "ServiceCIDR"))
+        )
 
 
 async def ready(cluster: StandInCluster, follower: Follower) -> None:
@@ -83,7 +93,7 @@ async def test_watches_want_bookmarks_and_end_after_five_to_ten_minutes(stand_in
         await ready(stand_in, follower)
 
     watches = [request for request in stand_in.server.requests if request.is_watch]
-    assert len(watches) == 3
+    assert len(watches) == 4
     assert {request.query["allowWatchBookmarks"] for request in watches} == {"true"}
     assert all(300 <= int(request.query["timeoutSeconds"]) <= 600 for request in watches)
 
@@ -688,6 +698,60 @@ async def test_a_node_that_may_not_be_read_does_not_stop_the_rest(
     assert "list and watch on nodes" in warning
 
 
+@pytest.mark.parametrize(
+    ("code", "consequence"),
+    [
+        (403, "Grant this identity list and watch on servicecidrs.networking.k8s.io"),
+        (404, "Kubernetes has ServiceCIDRs from 1.33 on"),
+    ],
+)
+async def test_service_cidrs_that_cannot_be_read_do_not_stop_the_rest(
+    stand_in: StandInCluster, journal: Journal, code: int, consequence: str
+):
+    """EP-62: told once, and everything else works."""
+    stand_in.server.faults.inject(Fail(code, message="no"), path=SERVICE_CIDRS)
+    stand_in.server.put(web())
+    limits = replace(QUICK_RETRIES, absent_retry_seconds=0.01)
+
+    async with following(stand_in.source(limits=limits)) as follower:
+        await follower.wait_synced()
+        await wait_requests(stand_in, SERVICE_CIDRS, 4)
+        names = follower.names(Kind.SERVICE)
+
+    [warning] = journal.warnings
+    assert "that no Service has are not dropped" in warning
+    assert consequence in warning
+    assert names == {"web"}
+
+
+async def test_service_cidrs_that_come_with_an_upgrade_are_told(stand_in: StandInCluster):
+    stand_in.server.faults.inject(Fail(404, message="no"), path=SERVICE_CIDRS)
+    stand_in.server.put(service_cidr("kubernetes", ["10.96.0.0/16"]))
+    limits = replace(QUICK_RETRIES, absent_retry_seconds=0.01)
+    async with following(stand_in.source(limits=limits)) as follower:
+        await follower.wait_synced()
+        before = follower.names(Kind.SERVICE_CIDR)
+
+        stand_in.server.faults.clear()
+
+        await follower.wait_names(Kind.SERVICE_CIDR, "kubernetes")
+
+    assert before == set()
+    assert follower.synced.count(Kind.SERVICE_CIDR) == 1
+
+
+async def test_a_server_without_service_cidrs_is_left_alone_for_long(stand_in: StandInCluster):
+    """Thousands of agents asking every half minute for what never comes are a load."""
+    stand_in.server.faults.inject(Fail(404, message="no"), path=SERVICE_CIDRS)
+
+    async with following(stand_in.source()) as follower:
+        await follower.wait_synced()
+        stand_in.server.put(web())
+        await follower.wait_names(Kind.SERVICE, "web")
+
+    assert len(requests(stand_in, SERVICE_CIDRS)) == 1
+
+
 async def test_services_that_may_not_be_read_are_not_called_complete(
     stand_in: StandInCluster, journal: Journal
 ):
@@ -695,7 +759,7 @@ async def test_services_that_may_not_be_read_are_not_called_complete(
     stand_in.server.put(web())
     async with following(stand_in.source()) as follower:
         await wait_requests(stand_in, SERVICES, 4)
-        await follower.wait(lambda: len(follower.synced) == 2)
+        await follower.wait(lambda: len(follower.synced) == 3)
         status = follower.status(Kind.SERVICE)
 
         stand_in.server.faults.clear()
@@ -743,7 +807,8 @@ async def test_a_server_without_slices_is_read_through_endpoints(stand_in: Stand
     async with following(stand_in.source()) as follower:
         await follower.wait_synced()
 
-    assert sorted(follower.synced) == [Kind.ENDPOINTS, Kind.NODE, Kind.SERVICE]
+    kinds = [Kind.ENDPOINTS, Kind.NODE, Kind.SERVICE, Kind.SERVICE_CIDR]
+    assert sorted(follower.synced) == kinds
     assert {status.kind for status in follower.source.statuses()} == set(follower.synced)
 
 
@@ -756,7 +821,8 @@ async def test_slices_that_are_demanded_are_waited_for(stand_in: StandInCluster,
         stand_in.server.served_discovery = ("v1",)
         await follower.wait_synced()
 
-    assert sorted(follower.synced) == [Kind.ENDPOINT_SLICE, Kind.NODE, Kind.SERVICE]
+    kinds = [Kind.ENDPOINT_SLICE, Kind.NODE, Kind.SERVICE, Kind.SERVICE_CIDR]
+    assert sorted(follower.synced) == kinds
 
 
 async def test_a_large_list_comes_in_batches_of_what_arrived_together(stand_in: StandInCluster):

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from nodeproxy.model.events import Kind
-from nodeproxy.model.wire import Endpoints, EndpointSlice, Node, Service
+from nodeproxy.model.wire import Endpoints, EndpointSlice, Node, Service, ServiceCIDR
 from nodeproxy.sources.apiserver.discovery import EndpointMode
 from nodeproxy.sources.apiserver.limits import WatchLimits
 from tests.apiserver.clusters import Cluster
@@ -18,6 +18,7 @@ from tests.support.apiserver.objects import (
     node,
     padded,
     service,
+    service_cidr,
     with_labels,
 )
 
@@ -57,7 +58,8 @@ async def test_everything_there_is_is_told_and_each_kind_is_complete_once(
         await follower.wait_names(Kind.ENDPOINT_SLICE, "a-1")
         await follower.wait_names(Kind.NODE, cluster.node_name)
 
-    assert sorted(follower.synced) == [Kind.ENDPOINT_SLICE, Kind.NODE, Kind.SERVICE]
+    kinds = [Kind.ENDPOINT_SLICE, Kind.NODE, Kind.SERVICE, Kind.SERVICE_CIDR]
+    assert sorted(follower.synced) == kinds
 
 
 async def test_objects_arrive_with_the_fields_that_are_used(cluster: Cluster):
@@ -84,6 +86,22 @@ async def test_objects_arrive_with_the_fields_that_are_used(cluster: Cluster):
     own = follower.objects[Kind.NODE, cluster.node_name]
     assert isinstance(own, Node)
     assert (own.metadata.labels or {})["topology.kubernetes.io/zone"] == "z1"
+
+
+async def test_service_cidrs_are_told_come_and_go(cluster: Cluster, limits: WatchLimits):
+    """EP-3, TS-505; a real cluster has others beside it."""
+    name = cluster.namespace if cluster.namespace != "default" else "extra"
+    await cluster.put(service_cidr(name, ["10.200.0.0/24", "fd00:200::/112"]))
+
+    async with following(cluster.source(limits=limits)) as follower:
+        await follower.wait(lambda: name in follower.names(Kind.SERVICE_CIDR))
+        told = follower.objects[Kind.SERVICE_CIDR, name]
+        await cluster.delete("ServiceCIDR", name)
+        await follower.wait(lambda: name not in follower.names(Kind.SERVICE_CIDR))
+
+    assert isinstance(told, ServiceCIDR)
+    assert told.spec is not None
+    assert told.spec.cidrs == ["10.200.0.0/24", "fd00:200::/112"]
 
 
 async def test_endpoints_are_told_in_their_mode_and_slices_are_not(cluster: Cluster):

@@ -31,6 +31,8 @@ class WatchLimits(msgspec.Struct, frozen=True):
     watch_seconds: tuple[int, int] = (300, 600)
     """Between these the server is asked to end a watch, as client-go does: connections move to
     other API servers in time, and not all at once."""
+    absent_retry_seconds: float = 300.0
+    """A server without ServiceCIDRs is asked again after this: it may have been upgraded."""
     backoff: BackoffLimits = BackoffLimits()
 
     @property

@@ -44,6 +44,14 @@ log = logging.getLogger("nodeproxy.sources.apiserver")
 Locate = Callable[[], Awaitable[Remote]]
 """Finds the collection to read; asked at the start and after a 404. Raises ApiError."""
 
+_DISPENSABLE = {
+    # Services work without the Node; only topology hints and its addresses do not.
+    Kind.NODE: (403,),
+    # Old servers have no ServiceCIDRs; what is not known is not dropped (DP-11).
+    Kind.SERVICE_CIDR: (403, 404),
+}
+"""Refusals after which the agent starts without a kind, which stays as unknown as it is."""
+
 
 class Reflector:
     """Keeps one kind up to date; mutable, the only owner of its `View`."""
@@ -270,10 +278,9 @@ class Reflector:
         self._report(error, is_news=self._is_news(error))
         if error.needs_list:
             self._view.lose_position()
-        if isinstance(error, ApiRefused):
-            self._refused(error)
+        least_wait = self._refused(error) if isinstance(error, ApiRefused) else 0.0
         now = clock.monotonic()
-        wait = self._backoff.failed(now, error.retry_after)
+        wait = max(self._backoff.failed(now, error.retry_after), least_wait)
         return max(wait, self._list_backoff.failed(now)) if error.needs_list else wait
 
     def _fetch_pages_from_now_on(self, error: ApiError) -> None:
@@ -295,7 +302,8 @@ class Reflector:
         is_expired = isinstance(error, ApiRefused) and error.is_expired
         return self._backoff.failures >= (2 if is_expired else 1)
 
-    def _refused(self, error: ApiRefused) -> None:
+    def _refused(self, error: ApiRefused) -> float:
+        """Take a refusal for what it means; returns the least seconds to wait."""
         if error.is_expired or error.is_version_too_large:
             self._list_from = NEWEST
         if error.is_version_too_large:
@@ -303,7 +311,8 @@ class Reflector:
             self._view.forget_versions()
         if error.code == 404:
             self._remote = None
-        if error.code == 403 and self._view.kind is Kind.NODE and not self._pulse.is_synced:
-            # Services work without the Node; only topology hints and its addresses do not.
+        if error.code in _DISPENSABLE.get(self._view.kind, ()) and not self._pulse.is_synced:
             self._pulse.is_synced = True
-            self._sink.put([Synced(Kind.NODE)])
+            self._sink.put([Synced(self._view.kind)])
+        is_absent = error.code == 404 and self._view.kind is Kind.SERVICE_CIDR
+        return self._limits.absent_retry_seconds if is_absent else 0.0

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from nodeproxy.model.events import Kind
-from nodeproxy.model.wire import ApiObject, Endpoints, EndpointSlice, Node, Service
+from nodeproxy.model.wire import ApiObject, Endpoints, EndpointSlice, Node, Service, ServiceCIDR
 
 DISCOVERY_GROUP = "discovery.k8s.io"
 DISCOVERY_PATH = f"/apis/{DISCOVERY_GROUP}"
@@ -58,3 +58,15 @@ def node(name: str) -> Resource:
     """The own Node (EP-3)."""
     selector = (("fieldSelector", f"metadata.name={name}"),)
     return Resource(Kind.NODE, Node, "/api/v1/nodes", "nodes", selector)
+
+
+def service_cidrs() -> Resource:
+    """All ServiceCIDRs (EP-3); API servers before Kubernetes 1.33 have none at v1."""
+    group = "networking.k8s.io"
+    return Resource(
+        Kind.SERVICE_CIDR,
+        ServiceCIDR,
+        f"/apis/{group}/v1/servicecidrs",
+        f"servicecidrs.{group}",
+        (),
+    )

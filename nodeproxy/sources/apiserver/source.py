@@ -1,4 +1,7 @@
-"""The API server as a source: Services, endpoints and the own Node, each with its reflector."""
+"""The API server as a source: Services, endpoints, the own Node and ServiceCIDRs.
+
+Each kind has its reflector, and none waits for another.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from nodeproxy.sources.apiserver.limits import WatchLimits
 from nodeproxy.sources.apiserver.pulse import Pulse
 from nodeproxy.sources.apiserver.reflector import Locate, Reflector
 from nodeproxy.sources.apiserver.remote import Remote, ServerTraits
-from nodeproxy.sources.apiserver.resources import Resource, node, services
+from nodeproxy.sources.apiserver.resources import Resource, node, service_cidrs, services
 from nodeproxy.sources.apiserver.troubles import Troubles
 from nodeproxy.sources.base import EventSink, SourceStatus
 
@@ -55,6 +58,7 @@ class ApiServerSource:
         self._services = Pulse(Kind.SERVICE, troubles)
         self._endpoints = Pulse(endpoint_kind, troubles)
         self._node = Pulse(Kind.NODE, troubles)
+        self._service_cidrs = Pulse(Kind.SERVICE_CIDR, troubles)
 
     async def run(self, sink: EventSink) -> None:
         """Report everything there is, then every change, until cancelled.
@@ -83,6 +87,7 @@ class ApiServerSource:
             (self._services, at(services())),
             (self._endpoints, locate_endpoints),
             (self._node, at(node(self._node_name))),
+            (self._service_cidrs, at(service_cidrs())),
         )
         traits = ServerTraits(streams_lists=self._limits.streams_lists)
         async with client, asyncio.TaskGroup() as group:
@@ -96,7 +101,8 @@ class ApiServerSource:
         The kind of the second changes from EndpointSlice to Endpoints if the API server turns
         out to have no EndpointSlices; that is before it says Synced.
         """
-        return [pulse.status() for pulse in (self._services, self._endpoints, self._node)]
+        pulses = (self._services, self._endpoints, self._node, self._service_cidrs)
+        return [pulse.status() for pulse in pulses]
 
 
 def open_source(config: Config) -> ApiServerSource:

@@ -73,17 +73,24 @@ def _topic(kind: Kind, error: ApiError) -> str:
     return f"{kind} {type(error).__name__} {error.code if isinstance(error, ApiRefused) else ''}"
 
 
+_WITHOUT = {
+    Kind.NODE: " Topology hints and the addresses of the Node are not used.",
+    Kind.SERVICE_CIDR: " Packets to addresses in them that no Service has are not dropped.",
+}
+"""What follows when a kind cannot be read, where the agent works without it."""
+
+
 def explain(error: ApiError, resource: Resource | None) -> str:
     """The error with its consequence and what the operator can do about it."""
     if isinstance(error, ApiRefused) and error.code == 403 and resource is not None:
-        consequence = (
-            "Topology hints and the addresses of the Node are not used. "
-            if resource.kind is Kind.NODE
-            else ""
-        )
         return (
-            f"{error}. {consequence}Grant this identity list and watch on {resource.permission}, "
-            "as the ClusterRole system:node-proxier does"
+            f"{error}.{_WITHOUT.get(resource.kind, '')} Grant this identity list and watch on "
+            f"{resource.permission}, as the ClusterRole system:node-proxier does"
+        )
+    if isinstance(error, ApiRefused) and error.code == 404 and _is_of(resource, Kind.SERVICE_CIDR):
+        return (
+            f"{error}. Kubernetes has ServiceCIDRs from 1.33 on."
+            f"{_WITHOUT[Kind.SERVICE_CIDR].rstrip('.')}"
         )
     if isinstance(error, ApiRefused) and error.code == 401:
         return (
@@ -91,3 +98,7 @@ def explain(error: ApiError, resource: Resource | None) -> str:
             "kubeconfig, or check that it belongs to this cluster"
         )
     return str(error)
+
+
+def _is_of(resource: Resource | None, kind: Kind) -> bool:
+    return resource is not None and resource.kind is kind

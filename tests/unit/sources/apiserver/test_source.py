@@ -56,7 +56,8 @@ def test_the_kinds_to_wait_for_are_known_before_the_start(gates: str, kind: Kind
 
     source = open_source(config)
 
-    assert [status.kind for status in source.statuses()] == [Kind.SERVICE, kind, Kind.NODE]
+    kinds = [Kind.SERVICE, kind, Kind.NODE, Kind.SERVICE_CIDR]
+    assert [status.kind for status in source.statuses()] == kinds
 
 
 async def test_a_certificate_that_cannot_be_used_ends_the_run(tmp_path: Path):
