@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from nodeproxy import clock
+from nodeproxy.agent.gate import StartGate
 from nodeproxy.agent.inbox import Inbox
 from nodeproxy.agent.sources import open_source
-from nodeproxy.agent.sync import is_synced
 from nodeproxy.backends.nftables.render import render_tables
 from nodeproxy.config.schema import Config
 from nodeproxy.errors import SourceError
@@ -51,13 +52,15 @@ async def render_once(config: Config, form: str) -> str:
 
 
 async def _read_everything(source: Source, state: ClusterState) -> None:
-    """Let the source tell until every kind is synced."""
+    """Let the source tell until `run` would begin to write rules."""
     inbox = Inbox()
+    gate = StartGate()
     reading = asyncio.create_task(source.run(inbox), name="source")
     try:
         async with asyncio.timeout(_SYNC_TIMEOUT_SECONDS):
-            while not is_synced(state.synced):
-                waiting = asyncio.create_task(inbox.wait())
+            while not gate.is_open(state.synced, clock.monotonic()):
+                seconds = gate.seconds_left(clock.monotonic())
+                waiting = asyncio.create_task(inbox.wait(seconds))
                 await asyncio.wait((reading, waiting), return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
                 if reading.done():

@@ -14,10 +14,11 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from nodeproxy import clock
+from nodeproxy.agent.gate import PATIENCE_SECONDS, StartGate
 from nodeproxy.agent.inbox import Inbox
 from nodeproxy.backends.base import Backend, CommitReport
 from nodeproxy.errors import BackendError
@@ -58,12 +59,24 @@ class SyncLoop:
         planner: Planner,
         backend: Backend,
         observer: Observer,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
+        """Tie the parts together.
+
+        Args:
+            inbox: where the events are.
+            state: what they are applied to.
+            planner: reads the state.
+            backend: programs the plan.
+            observer: hears how it goes.
+            patience_seconds: how long ServiceCIDRs may hold up the first rules, see `StartGate`.
+        """
         self._inbox = inbox
         self._state = state
         self._planner = planner
         self._backend = backend
         self._observer = observer
+        self._gate = StartGate(patience_seconds)
         self._has_planned = False
         self._failures = 0
         self._first_sync_done = False
@@ -72,8 +85,14 @@ class SyncLoop:
     async def run(self) -> None:
         """Turn events into rules until cancelled."""
         while True:
-            await self._inbox.wait(self._retry_seconds() if self._failures else None)
+            await self._inbox.wait(self._wait_seconds())
             await self.turn()
+
+    def _wait_seconds(self) -> float | None:
+        """When to take a turn although nothing has come; None for never."""
+        if not self._has_planned:
+            return self._gate.seconds_left(clock.monotonic())
+        return self._retry_seconds() if self._failures else None
 
     def _retry_seconds(self) -> float:
         doublings = min(self._failures - 1, 10)
@@ -101,9 +120,15 @@ class SyncLoop:
         self._observer.took_events(events)
         for problem in changes.problems:
             _log.warning("%s", problem)
-        if not self._has_planned and not is_synced(self._state.synced):
-            return
-        self._plan(changes)
+        if self._has_planned or self._may_begin():
+            self._plan(changes)
+
+    def _may_begin(self) -> bool:
+        if not self._gate.is_open(self._state.synced, clock.monotonic()):
+            return False
+        if Kind.SERVICE_CIDR not in self._state.synced:
+            _log.info("starting without ServiceCIDRs, which are not known yet")
+        return True
 
     def _plan(self, changes: Changes) -> None:
         self._has_planned = True
@@ -138,15 +163,6 @@ class SyncLoop:
             _log.debug(
                 "rules updated operations=%d seconds=%.6f", report.operations, report.seconds
             )
-
-
-def is_synced(kinds: Collection[Kind]) -> bool:
-    """True if every source has told all there is (design invariant 3, EP-60).
-
-    The Node counts too: the node's addresses decide where NodePorts are open.
-    """
-    has_endpoints = Kind.ENDPOINT_SLICE in kinds or Kind.ENDPOINTS in kinds
-    return has_endpoints and Kind.SERVICE in kinds and Kind.NODE in kinds
 
 
 def settle_memory() -> None:

@@ -159,16 +159,17 @@ async def test_nothing_is_written_before_everything_was_told():
         await agent.takes(Synced(Kind.SERVICE)),
         await agent.takes(Synced(Kind.ENDPOINT_SLICE)),
         await agent.takes(Synced(Kind.NODE)),
+        await agent.takes(Synced(Kind.SERVICE_CIDR)),
     ]
 
-    assert commits == [0, 0, 0, 1]
+    assert commits == [0, 0, 0, 0, 1]
 
 
 async def test_a_bad_object_stops_no_other():
     """Invariant 7."""
     agent = Agent()
     broken = Problem("EndpointSlice default/broken", "", "no object")
-    synced = [Synced(kind) for kind in (Kind.SERVICE, Kind.ENDPOINT_SLICE, Kind.NODE)]
+    synced = [Synced(kind) for kind in Kind]
 
     await agent.takes(
         Rejected(Kind.ENDPOINT_SLICE, "default", "broken", broken),

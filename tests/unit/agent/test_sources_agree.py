@@ -12,7 +12,15 @@ from nodeproxy.agent.render import render_once
 from nodeproxy.config.gates import ENDPOINT_SLICE_PROXYING, FeatureGates
 from nodeproxy.config.schema import Config
 from tests.support.apiserver import ApiServerStandIn
-from tests.support.apiserver.objects import Backend, Port, endpoint_slice, endpoints, node, service
+from tests.support.apiserver.objects import (
+    Backend,
+    Port,
+    endpoint_slice,
+    endpoints,
+    node,
+    service,
+    service_cidr,
+)
 
 NODE = "n1"
 PORTS = (Port(80, "http", node_port=30080), Port(53, "dns", "UDP"))
@@ -25,6 +33,7 @@ PODS = (
 SPEC = {"type": "NodePort", "externalTrafficPolicy": "Local", "internalTrafficPolicy": "Local"}
 OBJECTS = [
     node(NODE, internal_ips=["192.168.0.2"]),
+    service_cidr("kubernetes", ["10.96.0.0/16"]),
     service("web", cluster_ips=["10.96.0.10"], ports=PORTS, spec=SPEC),
     service("alone", cluster_ips=["10.96.0.11"]),
 ]
@@ -71,4 +80,5 @@ async def test_manifests_and_an_api_server_agree(
     from_server = await render_once(from_api(url, slices=True), "nft")
     from_directory = await render_once(from_files(tmp_path, [*OBJECTS, *written]), "nft")
 
+    assert "10.96.0.0/16" in from_server
     assert from_directory == from_server

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
 import pytest
 
 from nodeproxy.agent.inbox import Inbox
-from nodeproxy.agent.sync import SyncLoop, is_synced
+from nodeproxy.agent.sync import SyncLoop
 from nodeproxy.backends.base import CommitReport
 from nodeproxy.errors import BackendError
 from nodeproxy.model.events import Kind, SourceEvent, Synced
@@ -16,7 +17,8 @@ from nodeproxy.plan.types import PlanDelta, PlanKey, ServicePortPlan
 from nodeproxy.state.cluster import ClusterState
 from tests.support.builders import service, slice_, upserted
 
-EVERYTHING = [Synced(Kind.SERVICE), Synced(Kind.ENDPOINT_SLICE), Synced(Kind.NODE)]
+NEEDED = [Synced(Kind.SERVICE), Synced(Kind.ENDPOINT_SLICE), Synced(Kind.NODE)]
+EVERYTHING = [*NEEDED, Synced(Kind.SERVICE_CIDR)]
 WEB = service("web").cluster_ip("10.96.0.10").port(80)
 PODS = slice_("web-1", service="web").port(8080)
 
@@ -63,6 +65,13 @@ class Watcher:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self._changed = asyncio.Event()
+
+    async def wait(self, word: str) -> None:
+        """Wait until this was told."""
+        while word not in self.told:
+            await self._changed.wait()
+            self._changed.clear()
 
     def took_events(self, events: Sequence[SourceEvent]) -> None:
         self.told.append(f"took {len(events)}")
@@ -72,6 +81,7 @@ class Watcher:
 
     def synced(self, report: CommitReport, seconds: float) -> None:
         self.told.append("synced")
+        self._changed.set()
 
     def failed(self, seconds: float) -> None:
         self.told.append("failed")
@@ -80,13 +90,15 @@ class Watcher:
 class Agent:
     """A sync loop with everything it needs, turned by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_seconds: float = 1000.0) -> None:
         self.inbox = Inbox()
         self.backend = FakeBackend()
         self.watcher = Watcher()
         state = ClusterState("n1")
         planner = Planner(state, PlanOptions())
-        self.loop = SyncLoop(self.inbox, state, planner, self.backend, self.watcher)
+        self.loop = SyncLoop(
+            self.inbox, state, planner, self.backend, self.watcher, patience_seconds
+        )
 
     async def turn(self, *events: SourceEvent) -> None:
         self.inbox.put(events)
@@ -101,6 +113,33 @@ async def test_the_first_commit_comes_when_every_kind_is_synced():
     await agent.turn(*EVERYTHING[2:])
 
     assert (before, agent.backend.commits, len(agent.backend.plans)) == (0, 1, 1)
+
+
+async def test_service_cidrs_that_never_come_hold_up_nothing_when_patience_is_over(
+    caplog: pytest.LogCaptureFixture,
+):
+    """EP-62."""
+    agent = Agent(patience_seconds=0.0)
+
+    with caplog.at_level(logging.INFO, "nodeproxy.sync"):
+        await agent.turn(*NEEDED)
+        await agent.turn(*upserted(WEB))
+
+    assert agent.backend.commits == 2
+    assert caplog.text.count("starting without ServiceCIDRs") == 1
+
+
+async def test_the_loop_begins_by_itself_when_patience_is_over():
+    """No event wakes it: what is missing does not come."""
+    agent = Agent(patience_seconds=0.001)
+    agent.inbox.put(NEEDED)
+
+    running = asyncio.create_task(agent.loop.run())
+    async with asyncio.timeout(20):
+        await agent.watcher.wait("synced")
+    running.cancel()
+
+    assert agent.backend.commits == 1
 
 
 async def test_a_turn_without_work_commits_nothing():
@@ -144,7 +183,7 @@ async def test_health_hears_of_work_before_it_is_done():
     await agent.turn(*EVERYTHING)
     await agent.turn()
 
-    assert agent.watcher.told == ["took 3", "queued", "failed", "took 0", "queued", "synced"]
+    assert agent.watcher.told == ["took 4", "queued", "failed", "took 0", "queued", "synced"]
 
 
 async def test_a_doubt_about_the_rules_is_looked_into_without_any_event():
@@ -178,20 +217,3 @@ async def test_a_conflict_of_two_services_is_logged_with_both_names(
 
     assert "default/web" in caplog.text
     assert "belongs to Service default/other already" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("kinds", "expected"),
-    [
-        ([], False),
-        ([Kind.SERVICE, Kind.NODE], False),
-        ([Kind.SERVICE, Kind.ENDPOINT_SLICE], False),
-        ([Kind.ENDPOINT_SLICE, Kind.NODE], False),
-        ([Kind.SERVICE, Kind.ENDPOINT_SLICE, Kind.NODE], True),
-        ([Kind.SERVICE, Kind.ENDPOINTS, Kind.NODE], True),
-    ],
-)
-def test_synced_means_services_one_kind_of_endpoints_and_the_node(
-    kinds: list[Kind], *, expected: bool
-):
-    assert is_synced(kinds) is expected
