@@ -74,8 +74,13 @@ class Cluster:
         """The objects that exist, as JSON by file name."""
         return dict(self._files)
 
-    def take(self, *updates: Update) -> None:
-        """Let files change, then let the agent do one round."""
+    def take(self, *updates: Update, times: int = 1) -> None:
+        """Let files change, one update after the other, then let the agent do one round.
+
+        Args:
+            updates: what changes.
+            times: how often the agent is told each event.
+        """
         events: list[SourceEvent] = []
         for update in updates:
             for name, text in update.items():
@@ -83,7 +88,7 @@ class Cluster:
                     self._files.pop(name, None)
                 else:
                     self._files[name] = text
-            events += self._read(update)
+            events += [event for event in self._read(update) for _ in range(times)]
         self.delta = self._planner.replan(self._state.apply(events))
 
     def _read(self, update: Update) -> tuple[SourceEvent, ...]:
