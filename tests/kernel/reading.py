@@ -40,7 +40,7 @@ def json_listing(namespace: Namespace, family: Family) -> dict[str, dict[str, st
 
 def _element(element: Any) -> tuple[str, str]:  # noqa: ANN401  JSON as it comes
     match element:
-        case [key, data]:
+        case [{"elem": {"val": key}}, data] | [key, data]:
             return _text(key), _text(data)
         case {"elem": {"val": key, "comment": comment}}:
             return _text(key), comment
@@ -49,8 +49,13 @@ def _element(element: Any) -> tuple[str, str]:  # noqa: ANN401  JSON as it comes
 
 
 def _text(value: Any) -> str:  # noqa: ANN401  JSON as it comes
-    parts = value["concat"] if isinstance(value, dict) else [value]
-    return " ".join(str(part) for part in parts)
+    match value:
+        case {"concat": parts}:
+            return " ".join(map(_text, parts))
+        case {"prefix": {"addr": addr, "len": length}}:
+            return f"{addr}/{length}"
+        case _:
+            return str(value)
 
 
 def blocks(text: str) -> dict[str, list[str]]:
@@ -98,9 +103,18 @@ def a_bit_of_everything() -> list[SourceEvent]:
     """Every kind of frontend and every policy, both families, several classes."""
     web = service("web").cluster_ip("10.96.0.10", "fd00:96::10").port(80, "http")
     web.node_port(30080).external_ip("1.2.3.4", "2001:db8::4").load_balancer_ip("5.6.7.8")
-    dns = service("dns").cluster_ip("10.96.0.2").port(53, "dns", "UDP").port(53, "tcp", "TCP")
-    local = service("local").cluster_ip("10.96.0.3").port(443).node_port(30443)
-    local.load_balancer_ip("5.6.7.9").local().internal_local()
+    dns = (
+        service("dns")
+        .affinity(10_800)
+        .cluster_ip("10.96.0.2")
+        .port(53, "dns", "UDP")
+        .port(53, "tcp", "TCP")
+    )
+    local = service("local").cluster_ip("10.96.0.3", "fd00:96::3").port(443).node_port(30443)
+    local.load_balancer_ip("5.6.7.9", "2001:db8::9").local().internal_local()
+    local.affinity(7200).spec(
+        load_balancer_source_ranges=["10.0.0.0/8", "192.168.0.2/32", "2001:db8:1::/48"]
+    )
     away = service("away").cluster_ip("10.96.0.4").port(443).node_port(30444).local()
     empty = service("empty").cluster_ip("10.96.0.5", "fd00:96::5").port(9, "", "SCTP")
     empty.node_port(30009)

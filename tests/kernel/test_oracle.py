@@ -6,6 +6,7 @@ import pytest
 
 from lab import nft
 from lab.namespace import Namespace
+from nodeproxy.backends.nftables.sets import Shape
 from nodeproxy.backends.nftables.skeleton import build_skeleton
 from nodeproxy.backends.nftables.text import rule_text
 from nodeproxy.model.addresses import FAMILIES, Addr, Cidr, Family, parse_addr, parse_cidr
@@ -108,7 +109,7 @@ async def test_rules_list_as_the_text_says(
     await node.backend.commit()
 
     text = nft.list_ruleset(namespace)
-    for chain in build_skeleton(settings, ()).chains:
+    for chain in build_skeleton(settings, Shape()).chains:
         for rule in chain.rules:
             line = rule_text(rule, settings.family)
             if "meta l4proto tcp" not in line and "/0" not in line:

@@ -11,6 +11,7 @@ Whoever wants to play a foreign hand changes `table(family)` directly.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 import struct
 from collections import Counter
@@ -434,8 +435,11 @@ def _references(rule: Attributes) -> set[tuple[str, str]]:
         match parse_string(expression[nf.NFTA_EXPR_NAME]):
             case "lookup":
                 found.add(("set", parse_string(data[nf.NFTA_LOOKUP_SET])))
+            case "dynset":
+                found.add(("set", parse_string(data[nf.NFTA_DYNSET_SET_NAME])))
             case "immediate":
-                verdict = parse(parse(data[nf.NFTA_IMMEDIATE_DATA])[nf.NFTA_DATA_VERDICT])
+                value = parse(data[nf.NFTA_IMMEDIATE_DATA])
+                verdict = parse(value.get(nf.NFTA_DATA_VERDICT, b""))
                 if nf.NFTA_VERDICT_CHAIN in verdict:
                     found.add(("chain", parse_string(verdict[nf.NFTA_VERDICT_CHAIN])))
             case _:
@@ -507,8 +511,21 @@ def _set_listing(one: FakeSet) -> dict[str, str]:
     for key, element in one.elements.items():
         note = element.get(nf.NFTA_SET_ELEM_USERDATA, b"")
         value = _concatenation(one.data(key), data_type) if data_type else note[2:-1].decode()
-        listing[_concatenation(key, key_type)] = value
+        last = parse(element.get(nf.NFTA_SET_ELEM_KEY_END, b"")).get(nf.NFTA_DATA_VALUE, key)
+        text = _concatenation(key, key_type)
+        listing[text if last == key else _range(text, _concatenation(last, key_type))] = value
     return listing
+
+
+def _range(first: str, last: str) -> str:
+    """A range of sources as nft prints it: `10.0.0.0/8 1.2.3.4 tcp 80`."""
+    low, _, rest = first.partition(" ")
+    high = last.partition(" ")[0]
+    networks = ipaddress.summarize_address_range(
+        ipaddress.ip_address(low),  # type: ignore[type-var]  # both of one family
+        ipaddress.ip_address(high),
+    )
+    return f"{'+'.join(map(str, networks))} {rest}"
 
 
 def _concatenation(data: bytes, types: int) -> str:
@@ -528,6 +545,10 @@ def _concatenation(data: bytes, types: int) -> str:
             case 13:
                 data, raw = data[:-4], data[-4:]
                 parts.append(str(int.from_bytes(raw[:2], "big")))
+            case 23:
+                data, raw = data[:-4], data[-4:]
+                number = struct.unpack("=I", raw)[0]
+                parts.append(f"{number >> 16:x}:{number & 0xFFFF:x}" if number else "none")
             case 4:
                 data, raw = data[:-4], data[-4:]
                 parts.append(str(struct.unpack("=I", raw)[0]))

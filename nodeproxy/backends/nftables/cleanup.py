@@ -5,8 +5,8 @@ from __future__ import annotations
 from nodeproxy.backends.nftables.encode import encode_batch
 from nodeproxy.backends.nftables.encode_rules import NFPROTO
 from nodeproxy.backends.nftables.objects import TABLE, DeleteTable
-from nodeproxy.backends.nftables.table import describe
 from nodeproxy.backends.nftables.text import NFT_FAMILY
+from nodeproxy.backends.nftables.transaction import describe
 from nodeproxy.errors import BackendError
 from nodeproxy.model.addresses import FAMILIES, Family
 from nodeproxy.netlink import attributes, messages

@@ -40,7 +40,7 @@ from nodeproxy.backends.nftables.userdata import COMMENT, encode_comment
 from nodeproxy.model.addresses import Family
 from nodeproxy.netlink import attributes, messages
 from nodeproxy.netlink import nf_tables as nf
-from nodeproxy.netlink.attributes import attribute, string, u32
+from nodeproxy.netlink.attributes import attribute, string, u32, u64
 
 
 class EncodedMessage(msgspec.Struct, frozen=True):
@@ -181,8 +181,8 @@ class _Encoder:
 
 def encode_element(element: RawElement, *, adding: bool) -> bytes:
     """One LIST_ELEM attribute; keys and endpoint data are multiples of four bytes long."""
-    key, data, comment, _, last_key = element
-    if adding and data is not None and not comment:
+    key, data, comment, _, last_key, lifetime = element
+    if adding and data is not None and not comment and lifetime is None:
         # The hot path of a first load: a hundred thousand of these.
         before, between = _headers(len(key), len(data))
         return before + key + between + data
@@ -191,6 +191,9 @@ def encode_element(element: RawElement, *, adding: bool) -> bytes:
         rest = attribute(nf.NFTA_SET_ELEM_KEY_END, attribute(nf.NFTA_DATA_VALUE, last_key))
     if adding and data is not None:
         rest += attribute(nf.NFTA_SET_ELEM_DATA, attribute(nf.NFTA_DATA_VALUE, data))
+    if adding and lifetime is not None:
+        rest += u64(nf.NFTA_SET_ELEM_TIMEOUT, lifetime.timeout_ms)
+        rest += u64(nf.NFTA_SET_ELEM_EXPIRATION, lifetime.expires_ms)
     if adding and comment:
         rest += attribute(nf.NFTA_SET_ELEM_USERDATA, encode_comment(COMMENT, comment))
     return _key_headers(len(key), len(rest)) + key + rest

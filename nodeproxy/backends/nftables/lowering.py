@@ -8,6 +8,9 @@
                                   local-services-N, local-service-endpoints
     NodePort                      the same sets for NodePorts
     any, rejected / dropped       no-endpoint-* / no-local-endpoint-*
+    VIP with source ranges        restricted-services, allowed-sources
+    any, with session affinity    affinity-services, ... and for each of the two pools in use
+                                  affinity-siblings, affinity-members-SECONDS
 
 Each frontend belongs to one service port (SVC-60), so the elements keyed by a frontend are its
 own; ClusterIP addresses and hairpin tuples may serve several service ports and are counted.
@@ -19,20 +22,33 @@ from collections.abc import Iterable
 
 import msgspec
 
-from nodeproxy.backends.nftables import skeleton
+from nodeproxy.backends.nftables import sets
+from nodeproxy.backends.nftables.affinity import AffinityIds
 from nodeproxy.backends.nftables.keys import (
     address_key,
+    affinity_key,
     hairpin_key,
+    member_key,
     nodeport_key,
+    source_range_key,
     target_data,
 )
-from nodeproxy.backends.nftables.objects import ElementId, ElementValue, Slots
-from nodeproxy.backends.nftables.slots import SlotClass, SlotPool, slot_class_for
+from nodeproxy.backends.nftables.objects import (
+    ALLOWED_SOURCES,
+    AffinityId,
+    ElementId,
+    ElementValue,
+    Slots,
+)
+from nodeproxy.backends.nftables.sets import Shape
+from nodeproxy.backends.nftables.slots import SlotPool, slot_class_for
 from nodeproxy.backends.nftables.userdata import clip_comment
+from nodeproxy.model.addresses import Cidr
 from nodeproxy.model.services import TrafficPolicy
 from nodeproxy.plan.types import (
     Frontend,
     FrontendKind,
+    PlanKey,
     PoolKind,
     ServicePortPlan,
     Target,
@@ -44,7 +60,7 @@ Wanted = dict[ElementId, ElementValue]
 endpoint really gets is decided against the mirror."""
 
 
-class _Sets(msgspec.Struct, frozen=True):
+class _Ways(msgspec.Struct, frozen=True):
     """The sets of one way to be reached: by address or by NodePort."""
 
     pool: SlotPool
@@ -55,120 +71,149 @@ class _Sets(msgspec.Struct, frozen=True):
     dropped: str
 
 
-_BY_ADDRESS = _Sets(
+_BY_ADDRESS = _Ways(
     pool=SlotPool.SERVICE,
     local_pool=SlotPool.LOCAL_SERVICE,
-    external=skeleton.EXTERNAL_SERVICES,
-    policy_local=skeleton.POLICY_LOCAL_SERVICES,
-    rejected=skeleton.NO_ENDPOINTS,
-    dropped=skeleton.NO_LOCAL_ENDPOINTS,
+    external=sets.EXTERNAL_SERVICES,
+    policy_local=sets.POLICY_LOCAL_SERVICES,
+    rejected=sets.NO_ENDPOINTS,
+    dropped=sets.NO_LOCAL_ENDPOINTS,
 )
-_BY_NODEPORT = _Sets(
+_BY_NODEPORT = _Ways(
     pool=SlotPool.NODEPORT,
     local_pool=SlotPool.LOCAL_NODEPORT,
-    external=skeleton.EXTERNAL_NODEPORTS,
-    policy_local=skeleton.POLICY_LOCAL_NODEPORTS,
-    rejected=skeleton.NO_ENDPOINT_NODEPORTS,
-    dropped=skeleton.NO_LOCAL_ENDPOINT_NODEPORTS,
+    external=sets.EXTERNAL_NODEPORTS,
+    policy_local=sets.POLICY_LOCAL_NODEPORTS,
+    rejected=sets.NO_ENDPOINT_NODEPORTS,
+    dropped=sets.NO_LOCAL_ENDPOINT_NODEPORTS,
 )
 
 
-def lower(plan: ServicePortPlan) -> Wanted:
-    """The elements that belong to this service port alone, keyed by its frontends."""
-    lowering = _Lowering(plan)
-    for frontend in plan.frontends:
-        lowering.add(frontend)
-    return lowering.own
+def lower(plan: ServicePortPlan, ids: AffinityIds) -> Wanted:
+    """The elements that belong to this service port alone."""
+    return _Lowering(plan, ids).run()
 
 
-def own_elements(plan: ServicePortPlan) -> Iterable[ElementId]:
+def own_elements(plan: ServicePortPlan, ids: AffinityIds) -> Iterable[ElementId]:
     """The ids of what `lower` gives, without building the slots."""
-    lowering = _Lowering(plan, builds_slots=False)
-    for frontend in plan.frontends:
-        lowering.add(frontend)
-    return lowering.own
+    return _Lowering(plan, ids, builds_slots=False).run()
 
 
 def shared_elements(plan: ServicePortPlan) -> list[ElementId]:
     """The elements that other service ports may want as well: ClusterIPs, hairpin tuples."""
     shared = [
-        ElementId(skeleton.CLUSTER_IPS, frontend.addr)
+        ElementId(sets.CLUSTER_IPS, frontend.addr)
         for frontend in plan.frontends
         if frontend.kind is FrontendKind.CLUSTER_IP
     ]
     for target in plan.selection.local_reachable:
         key = hairpin_key(target.addr, plan.key.protocol, target.port)
-        shared.append(ElementId(skeleton.HAIRPIN, key))
+        shared.append(ElementId(sets.HAIRPIN, key))
     return shared
 
 
-def slot_classes(wanted: Wanted) -> set[SlotClass]:
-    """The slot classes these elements are in."""
-    return {
-        slot_class for name, _ in wanted if (slot_class := skeleton.parse_class(name)) is not None
-    }
+def needed_shape(wanted: Iterable[Wanted]) -> Shape:
+    """What the frame must have so that these elements find their sets."""
+    return sets.shape_of({name for elements in wanted for name, _ in elements})
 
 
 class _Lowering:
     """Collects the elements of one plan, frontend by frontend."""
 
-    def __init__(self, plan: ServicePortPlan, *, builds_slots: bool = True) -> None:
+    def __init__(
+        self, plan: ServicePortPlan, ids: AffinityIds, *, builds_slots: bool = True
+    ) -> None:
         self._plan = plan
+        self._ids = ids
         self._comment = clip_comment(str(plan.key))
         self._cluster = plan.selection.cluster
         self._local = plan.selection.local
         self._builds_slots = builds_slots
         self._slots: dict[int, Slots] = {}
-        self.own: Wanted = {}
+        self._own: Wanted = {}
 
-    def add(self, frontend: Frontend) -> None:
+    def run(self) -> Wanted:
+        for frontend in self._plan.frontends:
+            self._frontend(frontend)
+        if self._plan.affinity_seconds:
+            self._members()
+        return self._own
+
+    def _frontend(self, frontend: Frontend) -> None:
         addr, protocol, port = frontend.addr, frontend.protocol, frontend.port
         match frontend.kind:
             case FrontendKind.CLUSTER_IP:
                 self._internal(address_key(addr, protocol, port))
-            case FrontendKind.LOAD_BALANCER_IP if self._plan.source_ranges:
-                # Not served until the ranges can be enforced: a VIP that is restricted must not
-                # be open to everybody (DP-41). The packet takes its normal route.
-                return
             case FrontendKind.EXTERNAL_IP | FrontendKind.LOAD_BALANCER_IP:
+                if frontend.kind is FrontendKind.LOAD_BALANCER_IP and self._plan.source_ranges:
+                    self._restrict(frontend)
                 self._external(address_key(addr, protocol, port), _BY_ADDRESS)
             case FrontendKind.NODE_PORT:
                 self._external(nodeport_key(protocol, port), _BY_NODEPORT)
+
+    def _restrict(self, frontend: Frontend) -> None:
+        """Only these sources may use a VIP, whether it has endpoints or not (DP-41, DP-43)."""
+        key = address_key(frontend.addr, frontend.protocol, frontend.port)
+        self._member(sets.RESTRICTED_SERVICES, key)
+        allowed = list(self._plan.source_ranges)
+        if self._plan.admits_vips and not any(net.contains(frontend.addr) for net in allowed):
+            allowed.append(Cidr(frontend.addr, len(frontend.addr) * 8))
+        for network in allowed:
+            self._member(ALLOWED_SOURCES, source_range_key(network, key))
 
     def _internal(self, key: bytes) -> None:
         """The ClusterIP: internalTrafficPolicy decides which pool it has (DP-2)."""
         match self._plan.internal_treatment:
             case Treatment.FORWARD:
-                is_local = self._plan.internal_pool is PoolKind.LOCAL
-                self._pool(SlotPool.SERVICE, key, self._local if is_local else self._cluster)
+                self._pool(SlotPool.SERVICE, key, self._plan.internal_pool)
             case Treatment.REJECT:
-                self._member(skeleton.NO_ENDPOINTS, key)
+                self._member(sets.NO_ENDPOINTS, key)
             case Treatment.DROP:
-                self._member(skeleton.NO_LOCAL_ENDPOINTS, key)
+                self._member(sets.NO_LOCAL_ENDPOINTS, key)
 
-    def _external(self, key: bytes, sets: _Sets) -> None:
+    def _external(self, key: bytes, ways: _Ways) -> None:
         """A frontend reached from outside: externalTrafficPolicy decides (DP-3..5)."""
         if self._plan.external_treatment is Treatment.REJECT:
-            self._member(sets.rejected, key)
+            self._member(ways.rejected, key)
             return
         if self._cluster:
-            self._pool(sets.pool, key, self._cluster)
+            self._pool(ways.pool, key, PoolKind.CLUSTER)
         if self._plan.external_policy is not TrafficPolicy.LOCAL:
-            self._member(sets.external, key)
+            self._member(ways.external, key)
             return
-        self._member(sets.policy_local, key)
+        self._member(ways.policy_local, key)
         if self._local:
-            self._pool(sets.local_pool, key, self._local)
+            self._pool(ways.local_pool, key, PoolKind.LOCAL)
         else:
-            self._member(sets.dropped, key)
+            self._member(ways.dropped, key)
 
     def _member(self, set_name: str, key: bytes) -> None:
-        self.own[ElementId(set_name, key)] = self._comment
+        self._own[ElementId(set_name, key)] = self._comment
 
-    def _pool(self, pool: SlotPool, key: bytes, targets: tuple[Target, ...]) -> None:
+    def _pool(self, pool: SlotPool, key: bytes, kind: PoolKind) -> None:
         """A frontend with its endpoints: the class by their number, and a slot each."""
+        targets = self._plan.pool(kind)
         self._member(slot_class_for(pool, len(targets)).set_name, key)
-        self.own[ElementId(pool.endpoints, key)] = self._slots_of(targets)
+        self._own[ElementId(pool.endpoints, key)] = self._slots_of(targets)
+        if self._plan.affinity_seconds:
+            self._affinity(pool.affinity_ids, key, self._id(kind), self._comment)
+
+    def _members(self) -> None:
+        """The endpoints of the pools in use, and the way from one pool's id to the other's."""
+        name = sets.members_name(self._plan.affinity_seconds)
+        kinds = [kind for kind in PoolKind if self._plan.pool(kind)]
+        for kind in kinds:
+            number = self._id(kind)
+            sibling = next((self._id(other) for other in kinds if other is not kind), 0)
+            self._affinity(sets.AFFINITY_SIBLINGS, affinity_key(number), sibling, self._comment)
+            for addr, port in self._plan.pool(kind):
+                self._own[ElementId(name, member_key(number, addr, port))] = ""
+
+    def _affinity(self, map_name: str, key: bytes, number: int, comment: str) -> None:
+        self._own[ElementId(map_name, key)] = AffinityId(number, comment)
+
+    def _id(self, kind: PoolKind) -> int:
+        return self._ids.of(PlanKey(self._plan.family, self._plan.key), kind)
 
     def _slots_of(self, targets: tuple[Target, ...]) -> Slots:
         """One vector for all frontends that share a pool."""

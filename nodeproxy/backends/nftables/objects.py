@@ -335,6 +335,15 @@ class AddRule(msgspec.Struct, frozen=True, tag=True):
     rule: Rule
 
 
+class Lifetime(NamedTuple):
+    """How long an element of a set with timeouts lives."""
+
+    timeout_ms: int
+    """From each use on."""
+    expires_ms: int
+    """From now on; not longer than the timeout."""
+
+
 class RawElement(NamedTuple):
     """An element as the kernel has it: vectors are already taken apart."""
 
@@ -346,6 +355,8 @@ class RawElement(NamedTuple):
     """The service port it serves, to name the guilty one if the kernel refuses."""
     last_key: bytes = b""
     """The end of a range, whose first key is `key`; empty for a single key."""
+    lifetime: Lifetime | None = None
+    """None: for ever."""
 
 
 class AddElements(msgspec.Struct, frozen=True, tag=True):

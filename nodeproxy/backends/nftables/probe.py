@@ -11,9 +11,10 @@ from pathlib import Path
 from nodeproxy.backends.nftables.diff import Differ
 from nodeproxy.backends.nftables.encode import encode_batch
 from nodeproxy.backends.nftables.mirror import Content
+from nodeproxy.backends.nftables.sets import Shape
 from nodeproxy.backends.nftables.skeleton import build_skeleton
 from nodeproxy.backends.nftables.slots import SlotClass, SlotPool
-from nodeproxy.backends.nftables.table import describe
+from nodeproxy.backends.nftables.transaction import describe
 from nodeproxy.errors import KernelUnsupported
 from nodeproxy.model.addresses import Family
 from nodeproxy.netlink import messages
@@ -38,7 +39,8 @@ def probe(channel: Channel, family: Family) -> None:
     """
     settings = FamilySettings(family)
     differ = Differ(Content())
-    differ.table(build_skeleton(settings, [SlotClass(pool, 4) for pool in SlotPool]))
+    shape = Shape(frozenset(SlotClass(pool, 4) for pool in SlotPool), frozenset([10_800]))
+    differ.table(build_skeleton(settings, shape))
     encoded = encode_batch(differ.finish().operations, family, table=_PROBE_TABLE)
     batch = [messages.batch_begin(), *(message.data for message in encoded)]
     errors = channel.transact(batch, 0)

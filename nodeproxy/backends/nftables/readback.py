@@ -9,17 +9,25 @@ built anew in one transaction.
 from __future__ import annotations
 
 import struct
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import assert_never
 
 import msgspec
 
 from nodeproxy.backends.nftables.encode_rules import NFPROTO, rule_expressions
-from nodeproxy.backends.nftables.encode_sets import set_data_type, set_key_length, set_key_type
+from nodeproxy.backends.nftables.encode_sets import (
+    set_data_type,
+    set_flags,
+    set_key_length,
+    set_key_type,
+)
 from nodeproxy.backends.nftables.keys import SLOT_BYTES
 from nodeproxy.backends.nftables.mirror import Content
 from nodeproxy.backends.nftables.objects import (
     TABLE,
+    AffinityId,
     Chain,
     ElementValue,
     Hook,
@@ -28,8 +36,7 @@ from nodeproxy.backends.nftables.objects import (
     Slots,
     ValueKind,
 )
-from nodeproxy.backends.nftables.skeleton import parse_class, set_spec
-from nodeproxy.backends.nftables.slots import SlotClass
+from nodeproxy.backends.nftables.sets import Shape, set_spec, shape_of
 from nodeproxy.backends.nftables.userdata import COMMENT, parse_comment
 from nodeproxy.model.addresses import Family
 from nodeproxy.netlink import attributes
@@ -51,8 +58,8 @@ _MAX_SLOTS = 1 << 17
 """More endpoints than a Service can have; a higher slot was not written by us."""
 
 
-def read_classes(channel: Channel, family: Family) -> set[SlotClass]:
-    """The slot classes our table has sets for.
+def read_shape(channel: Channel, family: Family) -> Shape:
+    """What our table has sets for.
 
     Raises:
         NetlinkError: the dump failed.
@@ -63,12 +70,12 @@ def read_classes(channel: Channel, family: Family) -> set[SlotClass]:
         for received in channel.dump(nf.NFT_MSG_GETSET, NFPROTO[family], body)
         if received.family == NFPROTO[family]
     )
-    names = (
+    names = {
         parse_string(one[nf.NFTA_SET_NAME])
         for one in found
         if parse_string(one[nf.NFTA_SET_TABLE]) == TABLE
-    )
-    return {slot_class for name in names if (slot_class := parse_class(name))}
+    }
+    return shape_of(names)
 
 
 class _RuleAsRead(msgspec.Struct, frozen=True):
@@ -121,10 +128,9 @@ class _Reader:
             self._content.sets[name] = spec
 
     def _is_declared_as(self, spec: SetSpec, found: dict[int, bytes]) -> bool:
-        is_map = spec.kind is not ValueKind.NOTHING
         flags = parse_u32(found.get(nf.NFTA_SET_FLAGS, bytes(4)))
         return (
-            flags == (nf.NFT_SET_MAP if is_map else 0)
+            flags == set_flags(spec)
             and parse_u32(found[nf.NFTA_SET_KEY_LEN]) == set_key_length(spec, self._family)
             and parse_u32(found[nf.NFTA_SET_KEY_TYPE]) == set_key_type(spec, self._family)
             and parse_u32(found.get(nf.NFTA_SET_DATA_TYPE, bytes(4)))
@@ -165,9 +171,19 @@ class _Reader:
     # -- elements --------------------------------------------------------------------------------
 
     def _read_elements(self, spec: SetSpec) -> dict[bytes, ElementValue]:
-        if spec.kind is ValueKind.NOTHING:
-            return {_key(parts): _comment(parts) for parts in self._elements(spec.name)}
-        return self._vectors(spec.name)
+        match spec.kind:
+            case ValueKind.NOTHING:
+                return {_key(parts): _comment(parts) for parts in self._elements(spec.name)}
+            case ValueKind.SOURCES:
+                return {_range(parts): _comment(parts) for parts in self._elements(spec.name)}
+            case ValueKind.AFFINITY_ID:
+                return {_key(parts): _affinity_id(parts) for parts in self._elements(spec.name)}
+            case ValueKind.ENDPOINT:
+                return self._vectors(spec.name)
+            case ValueKind.RECORDS:
+                return {}
+            case _:
+                assert_never(spec.kind)
 
     def _elements(self, set_name: str) -> Iterator[dict[int, bytes]]:
         """The attributes of each element of a set."""
@@ -196,6 +212,18 @@ class _Reader:
 
 def _key(parts: dict[int, bytes]) -> bytes:
     return attributes.parse(parts[nf.NFTA_SET_ELEM_KEY])[nf.NFTA_DATA_VALUE]
+
+
+def _range(parts: dict[int, bytes]) -> bytes:
+    last = attributes.parse(parts.get(nf.NFTA_SET_ELEM_KEY_END, b"")).get(nf.NFTA_DATA_VALUE)
+    first = _key(parts)
+    return first + (first if last is None else last)
+
+
+def _affinity_id(parts: dict[int, bytes]) -> AffinityId:
+    data = attributes.parse(parts.get(nf.NFTA_SET_ELEM_DATA, b""))
+    number = int.from_bytes(data.get(nf.NFTA_DATA_VALUE, b""), sys.byteorder)
+    return AffinityId(number, _comment(parts))
 
 
 def _hangs_at(found: dict[int, bytes], hook: Hook | None) -> bool:

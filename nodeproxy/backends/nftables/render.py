@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from nodeproxy.backends.nftables.affinity import AffinityIds
 from nodeproxy.backends.nftables.diff import TABLE_COMMENT
-from nodeproxy.backends.nftables.lowering import Wanted, lower, shared_elements, slot_classes
+from nodeproxy.backends.nftables.lowering import Wanted, lower, needed_shape, shared_elements
 from nodeproxy.backends.nftables.objects import Skeleton, Slots
 from nodeproxy.backends.nftables.skeleton import build_skeleton
 from nodeproxy.backends.nftables.text import (
@@ -31,10 +32,11 @@ def render_tables(tables: Iterable[tuple[FamilySettings, Iterable[ServicePortPla
 
 def _render_table(settings: FamilySettings, plans: Iterable[ServicePortPlan]) -> str:
     wanted: Wanted = {}
-    for plan in plans:
-        wanted.update(lower(plan))
+    ids = AffinityIds()
+    for plan in sorted(plans, key=lambda plan: plan.key):
+        wanted.update(lower(plan, ids))
         wanted.update(dict.fromkeys(shared_elements(plan), ""))
-    skeleton = build_skeleton(settings, slot_classes(wanted))
+    skeleton = build_skeleton(settings, needed_shape([wanted]))
     elements = _element_lines(skeleton, wanted)
     lines = [table_header(settings.family), f'\tcomment "{TABLE_COMMENT}"']
     for spec in skeleton.sets:

@@ -1,28 +1,32 @@
-"""The frame of a table: sets, maps, base chains and the rules that tie them together.
+"""The frame of a table: base chains and the rules that tie its sets and maps together.
 
     nat prerouting, output                        filter input, forward, output (new connections)
       services                                      nodeport-check   (input)
-        mark what needs masquerading                service-check    refuse what has no endpoint
-        externalTrafficPolicy Local:                cluster-ip-check refuse unknown ports
+        drop sources that are not allowed           service-check    refuse what has no endpoint
+        mark what needs masquerading                cluster-ip-check refuse unknown ports
+        externalTrafficPolicy Local:
           external-policy  -> one of the two picks
         pick-service                              nat postrouting
-          @services-4 -> service-4                  masquerading
-             draws one of 4 slots, again if empty     marked: masquerade
-        node's own address: nodeports                 hairpin: masquerade
-          the same with NodePorts
+          affinity: known client?                   masquerading
+          @services-4 -> service-4                    marked: masquerade
+             draws one of 4 slots, again if empty     hairpin: masquerade
+        node's own address: nodeports
+          the same with NodePorts                 filter prerouting, output, behind nat
+                                                    affinity: remember the client
 
 A frontend is an element of the class set its number of endpoints puts it in, and each of its
 endpoints an element of `service-endpoints`, keyed by frontend and slot. A change of Services or
-endpoints is a change of elements only; the frame changes with the settings and when a class is
-used for the first time.
+endpoints is a change of elements only; the frame changes with the settings and when a class, or
+an affinity timeout, is used for the first time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 
+from nodeproxy.backends.nftables.affinity import REMEMBER, affinity_chains, recall_rule
 from nodeproxy.backends.nftables.objects import (
+    ALLOWED_SOURCES,
     Chain,
     ClearMark,
     DnatToSlot,
@@ -44,91 +48,35 @@ from nodeproxy.backends.nftables.objects import (
     Reset,
     Rule,
     SetMark,
-    SetSpec,
     Skeleton,
     Statement,
-    ValueKind,
+)
+from nodeproxy.backends.nftables.sets import (
+    ADDRESS_KEY,
+    CLUSTER_IPS,
+    EXTERNAL_NODEPORTS,
+    EXTERNAL_SERVICES,
+    HAIRPIN,
+    NO_ENDPOINT_NODEPORTS,
+    NO_ENDPOINTS,
+    NO_LOCAL_ENDPOINT_NODEPORTS,
+    NO_LOCAL_ENDPOINTS,
+    NODEPORT_KEY,
+    POLICY_LOCAL_NODEPORTS,
+    POLICY_LOCAL_SERVICES,
+    POOL_KEYS,
+    RESTRICTED_SERVICES,
+    SOURCE_KEY,
+    Shape,
+    sets_for,
 )
 from nodeproxy.backends.nftables.slots import SlotClass, SlotPool
 from nodeproxy.model.addresses import Addr, Cidr, Family, parse_cidr
 from nodeproxy.netlink import nf_tables as nf
 from nodeproxy.plan.types import FamilySettings, LocalDetector
 
-# Sets. A key that begins with an address is a frontend reached by address; the sets of NodePorts
-# have no address, so they are not multiplied by the addresses of the node.
-CLUSTER_IPS = "cluster-ips"
-EXTERNAL_SERVICES = "external-services"
-EXTERNAL_NODEPORTS = "external-nodeports"
-POLICY_LOCAL_SERVICES = "policy-local-services"
-POLICY_LOCAL_NODEPORTS = "policy-local-nodeports"
-NO_ENDPOINTS = "no-endpoint-services"
-NO_ENDPOINT_NODEPORTS = "no-endpoint-nodeports"
-NO_LOCAL_ENDPOINTS = "no-local-endpoint-services"
-NO_LOCAL_ENDPOINT_NODEPORTS = "no-local-endpoint-nodeports"
-HAIRPIN = "hairpin-connections"
-
-ADDRESS_KEY = (Field.DESTINATION, Field.PROTOCOL, Field.PORT)
-NODEPORT_KEY = (Field.PROTOCOL, Field.PORT)
-_HAIRPIN_KEY = (Field.SOURCE, *ADDRESS_KEY)
-_POOLS_BY_NAME = {pool.value: pool for pool in SlotPool}
-_POOL_KEYS = {
-    SlotPool.SERVICE: ADDRESS_KEY,
-    SlotPool.LOCAL_SERVICE: ADDRESS_KEY,
-    SlotPool.NODEPORT: NODEPORT_KEY,
-    SlotPool.LOCAL_NODEPORT: NODEPORT_KEY,
-}
-
-
-def _plain(name: str, fields: tuple[Field, ...], comment: str) -> SetSpec:
-    return SetSpec(name, fields, ValueKind.NOTHING, comment)
-
-
-_FIXED_SETS = (
-    _plain(CLUSTER_IPS, (Field.DESTINATION,), "ClusterIPs of Services"),
-    _plain(EXTERNAL_SERVICES, ADDRESS_KEY, "reached from outside: masquerade"),
-    _plain(EXTERNAL_NODEPORTS, NODEPORT_KEY, "reached from outside: masquerade"),
-    _plain(POLICY_LOCAL_SERVICES, ADDRESS_KEY, "externalTrafficPolicy Local"),
-    _plain(POLICY_LOCAL_NODEPORTS, NODEPORT_KEY, "externalTrafficPolicy Local"),
-    _plain(NO_ENDPOINTS, ADDRESS_KEY, "refused: no endpoints"),
-    _plain(NO_ENDPOINT_NODEPORTS, NODEPORT_KEY, "refused: no endpoints"),
-    _plain(NO_LOCAL_ENDPOINTS, ADDRESS_KEY, "dropped: none on this node"),
-    _plain(NO_LOCAL_ENDPOINT_NODEPORTS, NODEPORT_KEY, "dropped: none on this node"),
-    _plain(HAIRPIN, _HAIRPIN_KEY, "endpoints on this node that may reach themselves"),
-    *(
-        SetSpec(pool.endpoints, fields, ValueKind.ENDPOINT, "frontend and slot to endpoint")
-        for pool, fields in _POOL_KEYS.items()
-    ),
-)
-_FIXED_SETS_BY_NAME = {spec.name: spec for spec in _FIXED_SETS}
-
 DRAWS = 8
 """How often an empty slot is drawn again before the draw is limited to slots that are filled."""
-
-
-def class_set(slot_class: SlotClass) -> SetSpec:
-    """The set of the frontends in a class."""
-    least = slot_class.slots // 2 + 1
-    count = str(least) if least >= slot_class.slots else f"{least} to {slot_class.slots}"
-    return _plain(
-        slot_class.set_name, _POOL_KEYS[slot_class.pool], f"frontends by endpoints: {count}"
-    )
-
-
-def set_spec(name: str) -> SetSpec | None:
-    """The declaration of a set of ours, by its name; None for a name we never use."""
-    if name in _FIXED_SETS_BY_NAME:
-        return _FIXED_SETS_BY_NAME[name]
-    slot_class = parse_class(name)
-    return class_set(slot_class) if slot_class else None
-
-
-@lru_cache(maxsize=256)
-def parse_class(set_name: str) -> SlotClass | None:
-    """The class whose set has this name; None if it is no class set."""
-    prefix, _, digits = set_name.rpartition("s-")
-    is_power = digits.isascii() and digits.isdecimal() and int(digits).bit_count() == 1
-    pool = _POOLS_BY_NAME.get(prefix)
-    return SlotClass(pool, int(digits)) if pool and is_power else None
 
 
 _NAT_PREROUTING = Hook(
@@ -138,6 +86,16 @@ _NAT_PREROUTING = Hook(
 _NAT_OUTPUT = Hook("nat", nf.NF_INET_LOCAL_OUT, nf.NF_IP_PRI_NAT_DST, "hook output priority -100")
 _NAT_POSTROUTING = Hook(
     "nat", nf.NF_INET_POST_ROUTING, nf.NF_IP_PRI_NAT_SRC, "hook postrouting priority srcnat"
+)
+# Behind the translation in the same hook: the destination is the endpoint already.
+_TRANSLATED_PREROUTING = Hook(
+    "filter",
+    nf.NF_INET_PRE_ROUTING,
+    nf.NF_IP_PRI_NAT_DST + 10,
+    "hook prerouting priority dstnat + 10",
+)
+_TRANSLATED_OUTPUT = Hook(
+    "filter", nf.NF_INET_LOCAL_OUT, nf.NF_IP_PRI_NAT_DST + 10, "hook output priority -90"
 )
 _FILTER_INPUT = Hook(
     "filter", nf.NF_INET_LOCAL_IN, nf.NF_IP_PRI_FILTER, "hook input priority filter"
@@ -152,11 +110,12 @@ _FILTER_OUTPUT = Hook(
 _LOOPBACK = {Family.IPV4: parse_cidr("127.0.0.0/8"), Family.IPV6: parse_cidr("::1/128")}
 
 
-def build_skeleton(settings: FamilySettings, classes: Collection[SlotClass]) -> Skeleton:
-    """The frame of one family's table for these settings and slot classes."""
+def build_skeleton(settings: FamilySettings, shape: Shape) -> Skeleton:
+    """The frame of one family's table for these settings, and as wide as the shape asks."""
     service_check = Rule((MatchNewConnection(), Jump("service-check")))
     cluster_ip_check = Rule((MatchNewConnection(), Jump("cluster-ip-check")))
-    ordered = sorted(classes)
+    ordered = sorted(shape.classes)
+    has_affinity = bool(shape.timeouts)
     chains = (
         Chain("masquerading", _masquerading(settings.masquerade_mark)),
         Chain("service-check", _refusals(ADDRESS_KEY, NO_ENDPOINTS, NO_LOCAL_ENDPOINTS)),
@@ -166,7 +125,8 @@ def build_skeleton(settings: FamilySettings, classes: Collection[SlotClass]) -> 
         ),
         Chain("cluster-ip-check", _unknown_ports(settings)),
         *(_draw_chain(slot_class) for slot_class in ordered),
-        *(_pick_chain(pool, ordered) for pool in SlotPool),
+        *(affinity_chains(shape.timeouts) if has_affinity else ()),
+        *(_pick_chain(pool, ordered, has_affinity=has_affinity) for pool in SlotPool),
         _policy_chain(settings, "external-policy", SlotPool.SERVICE, SlotPool.LOCAL_SERVICE),
         _policy_chain(settings, "nodeport-policy", SlotPool.NODEPORT, SlotPool.LOCAL_NODEPORT),
         Chain("nodeports", _nodeports(settings)),
@@ -177,9 +137,9 @@ def build_skeleton(settings: FamilySettings, classes: Collection[SlotClass]) -> 
         Chain("filter-input", (*_nodeport_check(settings), service_check), _FILTER_INPUT),
         Chain("filter-forward", (service_check, cluster_ip_check), _FILTER_FORWARD),
         Chain("filter-output", (service_check, cluster_ip_check), _FILTER_OUTPUT),
+        *(_learning_chains() if has_affinity else ()),
     )
-    sets = (*_FIXED_SETS, *(class_set(slot_class) for slot_class in ordered))
-    return Skeleton(settings.family, sets, chains)
+    return Skeleton(settings.family, sets_for(shape), chains)
 
 
 def _draw_chain(slot_class: SlotClass) -> Chain:
@@ -190,7 +150,7 @@ def _draw_chain(slot_class: SlotClass) -> Chain:
     """
     pool, slots = slot_class
     certain = slots // 2 + 1
-    fields = _POOL_KEYS[pool]
+    fields = POOL_KEYS[pool]
     last = Rule((DnatToSlot(fields, min(certain, slots), pool.endpoints),))
     if certain >= slots:
         return Chain(slot_class.chain, (last,))
@@ -198,20 +158,33 @@ def _draw_chain(slot_class: SlotClass) -> Chain:
     return Chain(slot_class.chain, (*(draw,) * DRAWS, last), comment="empty slot: draw again")
 
 
-def _pick_chain(pool: SlotPool, classes: Sequence[SlotClass]) -> Chain:
-    """Find the class of the frontend; come back if it has no endpoints here."""
-    rules = (
-        Rule((InSet(_POOL_KEYS[pool], slot_class.set_name), Goto(slot_class.chain)))
+def _pick_chain(pool: SlotPool, classes: Sequence[SlotClass], *, has_affinity: bool) -> Chain:
+    """Find the endpoint of a client known by affinity, then the class of the frontend.
+
+    Comes back if the frontend has no endpoints here.
+    """
+    rules = [
+        Rule((InSet(POOL_KEYS[pool], slot_class.set_name), Goto(slot_class.chain)))
         for slot_class in classes
         if slot_class.pool is pool
+    ]
+    known = [recall_rule(pool)] if has_affinity else []
+    return Chain(pool.pick_chain, (*known, *rules))
+
+
+def _learning_chains() -> tuple[Chain, ...]:
+    """Remember where translation sent a client; by then the packet goes to the endpoint."""
+    learn = Rule((MatchNewConnection(), MatchTranslated(), Jump(REMEMBER)))
+    return (
+        Chain("affinity-prerouting", (learn,), _TRANSLATED_PREROUTING),
+        Chain("affinity-output", (learn,), _TRANSLATED_OUTPUT),
     )
-    return Chain(pool.pick_chain, tuple(rules))
 
 
 def _masquerading(mark: int) -> tuple[Rule, ...]:
     return (
         Rule((MatchMark(mark), ClearMark(mark), Masquerade())),
-        Rule((MatchTranslated(), InSet(_HAIRPIN_KEY, HAIRPIN), Masquerade())),
+        Rule((MatchTranslated(), InSet(SOURCE_KEY, HAIRPIN), Masquerade())),
     )
 
 
@@ -249,7 +222,10 @@ def _policy_chain(settings: FamilySettings, name: str, cluster: SlotPool, local:
 
 def _services(settings: FamilySettings) -> tuple[Rule, ...]:
     mark = SetMark(settings.masquerade_mark)
+    restricted = InSet(ADDRESS_KEY, RESTRICTED_SERVICES)
+    not_allowed = InSet(SOURCE_KEY, ALLOWED_SOURCES, negate=True)
     return (
+        Rule((restricted, not_allowed, Drop()), "source not in loadBalancerSourceRanges"),
         *_cluster_ip_masquerade(settings),
         Rule((InSet(ADDRESS_KEY, POLICY_LOCAL_SERVICES), Goto("external-policy"))),
         Rule((InSet(ADDRESS_KEY, EXTERNAL_SERVICES), mark)),

@@ -34,6 +34,11 @@ class SlotPool(enum.StrEnum):
         return f"{self.value}-endpoints"
 
     @property
+    def affinity_ids(self) -> str:
+        """The map from frontend to affinity id."""
+        return f"affinity-{self.value}s"
+
+    @property
     def pick_chain(self) -> str:
         """The chain that finds a frontend's class."""
         return f"pick-{self.value}"

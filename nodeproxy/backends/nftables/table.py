@@ -22,23 +22,24 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 
-from nodeproxy.backends.nftables.diff import Differ, Difference
-from nodeproxy.backends.nftables.encode import EncodedMessage, encode_batch
+from nodeproxy.backends.nftables.affinity import AffinityIds
+from nodeproxy.backends.nftables.diff import Differ
 from nodeproxy.backends.nftables.lowering import (
     Wanted,
     lower,
+    needed_shape,
     own_elements,
     shared_elements,
-    slot_classes,
 )
 from nodeproxy.backends.nftables.mirror import Mirror
-from nodeproxy.backends.nftables.objects import AddElements, ElementId
-from nodeproxy.backends.nftables.readback import read_back, read_classes
-from nodeproxy.backends.nftables.skeleton import build_skeleton, parse_class
-from nodeproxy.backends.nftables.slots import SlotClass
+from nodeproxy.backends.nftables.objects import ElementId
+from nodeproxy.backends.nftables.readback import read_back, read_shape
+from nodeproxy.backends.nftables.records import RecordKeeper
+from nodeproxy.backends.nftables.sets import Shape, parse_class
+from nodeproxy.backends.nftables.skeleton import build_skeleton
+from nodeproxy.backends.nftables.transaction import Answer, describe, send
 from nodeproxy.errors import BackendError, NetlinkError
 from nodeproxy.model.addresses import Family
-from nodeproxy.netlink import messages
 from nodeproxy.netlink.channel import Channel
 from nodeproxy.netlink.messages import KernelError
 from nodeproxy.plan.types import FamilySettings, PlanKey, ServicePortPlan
@@ -47,8 +48,6 @@ _log = logging.getLogger("nodeproxy.nftables")
 
 PORTION_ELEMENTS = 20_000
 """Elements after which a portion is closed: about 70 ms of kernel time and 10 MB of memory."""
-_THREAD_BYTES = 200_000
-"""Batches above this are sent from a thread, so that the event loop goes on answering."""
 _COMMIT_ATTEMPTS = 3
 
 
@@ -79,8 +78,10 @@ class FamilyTable:
         self._channel = channel
         self.settings = settings
         self._family: Family = settings.family
-        self._classes: set[SlotClass] = set()
-        self._skeleton = build_skeleton(settings, self._classes)
+        self._ids = AffinityIds()
+        self._records = RecordKeeper(channel, settings.family)
+        self._shape = Shape()
+        self._skeleton = build_skeleton(settings, self._shape)
         self.mirror = Mirror()
         self.plans: dict[PlanKey, ServicePortPlan] = {}
         self.quarantined: dict[PlanKey, str] = {}
@@ -101,11 +102,11 @@ class FamilyTable:
         """Settings changed: the frame of the table is compared again."""
         if settings != self.settings:
             self.settings = settings
-            self._rebuild_skeleton(self._classes)
+            self._rebuild_skeleton(self._shape)
 
-    def _rebuild_skeleton(self, classes: set[SlotClass]) -> None:
-        self._classes = classes
-        self._skeleton = build_skeleton(self.settings, classes)
+    def _rebuild_skeleton(self, shape: Shape) -> None:
+        self._shape = shape
+        self._skeleton = build_skeleton(self.settings, shape)
         self._needs_skeleton = True
 
     def put(self, key: PlanKey, plan: ServicePortPlan) -> None:
@@ -176,7 +177,7 @@ class FamilyTable:
         totals.read_backs += 1
         # Classes in the kernel stay although nothing may be in them now: they are few, and a
         # restart of an unchanged cluster writes nothing.
-        self._rebuild_skeleton(await asyncio.to_thread(read_classes, self._channel, self._family))
+        self._rebuild_skeleton(await asyncio.to_thread(read_shape, self._channel, self._family))
         content = await asyncio.to_thread(read_back, self._channel, self._family, self._skeleton)
         if content.unusable:
             _log.warning(
@@ -214,14 +215,15 @@ class FamilyTable:
                 continue
             self._settle(portion, wanted, later, is_last=is_last)
             if is_last and not later:
+                await self._records.keep(self.mirror.content, fresh=may_quarantine)
                 return True
             await asyncio.sleep(0)
 
     async def _commit_skeleton(self, wanted: Iterable[Wanted], totals: Totals) -> bool:
         """The frame with the classes that are about to be used; False if the mirror is wrong."""
-        classes = {slot_class for elements in wanted for slot_class in slot_classes(elements)}
-        if not classes <= self._classes:
-            self._rebuild_skeleton(self._classes | classes)
+        needed = needed_shape(wanted)
+        if not self._shape.covers(needed):
+            self._rebuild_skeleton(self._shape | needed)
         if not self._needs_skeleton or self.mirror.content.unusable:
             return True
         differ = Differ(self.mirror.content)
@@ -235,14 +237,15 @@ class FamilyTable:
         """Send one transaction and let the mirror take it if the kernel does."""
         difference = differ.finish()
         if difference.operations:
-            errors, encoded = await self._send(difference)
-            if errors:
-                if may_quarantine and self._quarantine(errors, encoded):
+            answer = await send(self._channel, self._family, difference.operations)
+            if answer.errors:
+                if may_quarantine and self._quarantine(answer):
                     return _Outcome.QUARANTINED
-                self._report_doubt(errors, encoded)
+                self._report_doubt(answer)
                 return _Outcome.DOUBTFUL
-            totals.operations += _count(encoded)
+            totals.operations += answer.count
         self.mirror.accept(difference.change)
+        self._records.notice(difference.change)
         return _Outcome.ACCEPTED
 
     def _next_portion(self) -> tuple[list[PlanKey], dict[PlanKey, Wanted]]:
@@ -256,7 +259,7 @@ class FamilyTable:
             plan = self.plans.get(key)
             if plan is None or key in self.quarantined:
                 continue
-            wanted[key] = lower(plan)
+            wanted[key] = lower(plan, self._ids)
             selection = plan.selection
             weight += len(plan.frontends) * (len(selection.cluster) + len(selection.local) + 1)
             if weight > PORTION_ELEMENTS and not unlimited:
@@ -289,7 +292,7 @@ class FamilyTable:
             gone.difference_update(elements)
         gone -= self._installed_elements(self.quarantined)
         for key in self.quarantined:
-            gone.difference_update(own_elements(self.plans[key]))
+            gone.difference_update(own_elements(self.plans[key], self._ids))
         later = _break_after_make(gone, wanted)
         differ.remove(gone - later)
         if self._is_full and not later:
@@ -302,7 +305,7 @@ class FamilyTable:
             element
             for key in keys
             if (plan := self._installed.get(key)) is not None
-            for element in own_elements(plan)
+            for element in own_elements(plan, self._ids)
         }
 
     def _settle(
@@ -321,6 +324,7 @@ class FamilyTable:
                 self._installed[key] = self.plans[key]
             elif key not in self.quarantined:
                 self._installed.pop(key, None)
+                self._ids.forget(key)
         if is_last:
             self._dirty_shared.clear()
             self._leftovers = later
@@ -331,30 +335,14 @@ class FamilyTable:
 
     # -- kernel ----------------------------------------------------------------------------------
 
-    async def _send(self, difference: Difference) -> tuple[list[KernelError], list[EncodedMessage]]:
-        encoded = encode_batch(difference.operations, self._family)
-        errors = await self._transact(encoded)
-        if errors and not all(self._guilty(error, encoded) for error in errors):
-            # The kernel did not say which element: one element a message tells.
-            encoded = encode_batch(difference.operations, self._family, elements_per_message=1)
-            errors = await self._transact(encoded)
-        return errors, encoded
-
-    async def _transact(self, encoded: list[EncodedMessage]) -> list[KernelError]:
-        last = len(encoded) + 1
-        batch = [messages.batch_begin(), *(m.data for m in encoded), messages.batch_end(last)]
-        if sum(map(len, batch)) < _THREAD_BYTES:
-            return self._channel.transact(batch, last)
-        return await asyncio.to_thread(self._channel.transact, batch, last)
-
-    def _quarantine(self, errors: list[KernelError], encoded: list[EncodedMessage]) -> bool:
+    def _quarantine(self, answer: Answer) -> bool:
         """Set aside the service ports the kernel named; False if it named none."""
         guilty: dict[PlanKey, KernelError] = {}
-        for error in errors:
-            for key in self._guilty(error, encoded):
+        for error in answer.errors:
+            for key in self._guilty(error, answer):
                 guilty.setdefault(key, error)
         for key, error in guilty.items():
-            reason = describe(error, encoded)
+            reason = describe(error, answer.encoded)
             self.quarantined[key] = reason
             self._count_shared(shared_elements(self.plans[key]), -1)
             _log.error(
@@ -364,26 +352,23 @@ class FamilyTable:
             )
         return bool(guilty)
 
-    def _guilty(self, error: KernelError, encoded: list[EncodedMessage]) -> list[PlanKey]:
+    def _guilty(self, error: KernelError, answer: Answer) -> list[PlanKey]:
         """The service ports whose element the kernel refused, as far as it can be told."""
-        if not 1 <= error.seq <= len(encoded):
+        refused = answer.refused_element(error)
+        if refused is None:
             return []
-        message = encoded[error.seq - 1]
-        element = message.element_at(error.offset)
-        if element is None or not isinstance(message.operation, AddElements):
-            return []
-        if element.owner is not None:
-            return [element.owner]
+        element, raw = refused
+        if raw.owner is not None:
+            return [raw.owner]
         # A shared element: everybody who wants it. Rare enough to look at every plan.
-        shared = ElementId(message.operation.set_name, element.key)
         return [
             key
             for key, plan in self.plans.items()
-            if key not in self.quarantined and shared in shared_elements(plan)
+            if key not in self.quarantined and element in shared_elements(plan)
         ]
 
-    def _report_doubt(self, errors: list[KernelError], encoded: list[EncodedMessage]) -> None:
-        text = describe(errors[0], encoded)
+    def _report_doubt(self, answer: Answer) -> None:
+        text = describe(answer.errors[0], answer.encoded)
         _log.warning("batch refused family=%s error=%r; reading the table back", self._family, text)
         self.mirror.mark_stale(f"batch refused: {text}")
 
@@ -422,21 +407,3 @@ def _commit_order(key: PlanKey) -> tuple[bool, PlanKey]:
         port.namespace == "kube-system" and "dns" in port.name
     )
     return (not comes_first, key)
-
-
-def _count(encoded: list[EncodedMessage]) -> int:
-    return sum(max(1, len(message.element_offsets)) for message in encoded)
-
-
-def describe(error: KernelError, encoded: list[EncodedMessage]) -> str:
-    """An error with the operation it belongs to, for logs and status."""
-    subject = "batch"
-    if 1 <= error.seq <= len(encoded):
-        message = encoded[error.seq - 1]
-        name = type(message.operation).__name__
-        target = getattr(message.operation, "set_name", "") or getattr(
-            message.operation, "name", ""
-        )
-        element = message.element_at(error.offset)
-        subject = " ".join(filter(None, (name, target, str(element.owner) if element else "")))
-    return str(NetlinkError(subject, error.errno, error.text))

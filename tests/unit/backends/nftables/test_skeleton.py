@@ -6,8 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeproxy.backends.nftables.objects import DnatToSlot, Goto, InSet, Jump
-from nodeproxy.backends.nftables.skeleton import build_skeleton, class_set, parse_class, set_spec
+from nodeproxy.backends.nftables.objects import (
+    DnatByMap,
+    DnatToSlot,
+    Goto,
+    InSet,
+    Jump,
+    LoadAffinity,
+    Remember,
+)
+from nodeproxy.backends.nftables.sets import (
+    Shape,
+    class_set,
+    members_set,
+    parse_class,
+    parse_timeout,
+    set_spec,
+)
+from nodeproxy.backends.nftables.skeleton import build_skeleton
 from nodeproxy.backends.nftables.slots import SlotClass, SlotPool
 from nodeproxy.model.addresses import Family
 from nodeproxy.plan.types import FamilySettings
@@ -32,15 +48,37 @@ def test_other_names_are_no_classes(name: str):
     assert parse_class(name) is None
 
 
-@given(st.frozensets(CLASSES, max_size=12), st.sampled_from(Family))
-def test_every_set_and_chain_a_rule_names_is_there(classes: frozenset[SlotClass], family: Family):
-    skeleton = build_skeleton(FamilySettings(family), classes)
+TIMEOUTS = st.integers(1, 86_400)
+SHAPES = st.builds(Shape, st.frozensets(CLASSES, max_size=12), st.frozensets(TIMEOUTS, max_size=3))
+
+
+@given(TIMEOUTS)
+def test_a_timeout_is_known_by_the_name_of_its_members(seconds: int):
+    spec = members_set(seconds)
+
+    assert parse_timeout(spec.name) == seconds
+    assert set_spec(spec.name) == spec
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "affinity", "affinity-members-", "affinity-members-0", "affinity-members-07",
+     "affinity-members--1", "affinity-members-1234567", "10800", "services-4"],
+)  # fmt: skip
+def test_other_names_are_no_timeouts(name: str):
+    assert parse_timeout(name) == 0
+
+
+@given(SHAPES, st.sampled_from(Family))
+def test_every_set_and_chain_a_rule_names_is_there(shape: Shape, family: Family):
+    skeleton = build_skeleton(FamilySettings(family), shape)
 
     sets = {spec.name for spec in skeleton.sets}
     chains = {chain.name for chain in skeleton.chains}
     statements = [s for c in skeleton.chains for rule in c.rules for s in rule.statements]
     assert {s.set_name for s in statements if isinstance(s, InSet)} <= sets
-    assert {s.map_name for s in statements if isinstance(s, DnatToSlot)} <= sets
+    maps = DnatToSlot | DnatByMap | LoadAffinity | Remember
+    assert {s.map_name for s in statements if isinstance(s, maps)} <= sets
     assert {s.chain for s in statements if isinstance(s, Jump | Goto)} <= chains
     assert len(chains) == len(skeleton.chains)
     assert len(sets) == len(skeleton.sets)
@@ -51,7 +89,7 @@ def test_the_last_draw_hits_a_slot_that_is_filled_in_every_frontend_of_the_class
     slot_class: SlotClass,
 ):
     """The class holds frontends with more endpoints than half of its slots."""
-    skeleton = build_skeleton(FamilySettings(Family.IPV4), {slot_class})
+    skeleton = build_skeleton(FamilySettings(Family.IPV4), Shape(frozenset([slot_class])))
     (chain,) = (c for c in skeleton.chains if c.name == slot_class.chain)
 
     draws = [s.slots for r in chain.rules for s in r.statements if isinstance(s, DnatToSlot)]
