@@ -6,22 +6,34 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import msgspec
 
 from benchmarks.api import RequestRefused
+from benchmarks.changes import run_changes
+from benchmarks.datapath import run_datapath
 from benchmarks.measure import BenchmarkFailed
 from benchmarks.options import Options, parse_options
-from benchmarks.runs import Run, run_bytes, run_size
-from benchmarks.table import table_lines
+from benchmarks.runs import run_bytes, run_size
 from lab import requirements
 from lab.waiting import DeadlinePassed
 from nodeproxy.errors import NodeproxyError
+
+
+class Result(Protocol):
+    """What came of one part; everything in it goes into the JSON."""
+
+    @property
+    def title(self) -> str:
+        """What was measured."""
+
+    def lines(self) -> Iterable[str]:
+        """The figures, laid out."""
 
 
 def main() -> int:
@@ -33,7 +45,7 @@ def main() -> int:
         print("The benchmark cannot run here: " + "; ".join(lacks), file=sys.stderr)
         return 1
     started_at = datetime.now(UTC)
-    runs: list[Run] = []
+    runs: list[Result] = []
     code = 0
     try:
         for run in _runs(options):
@@ -50,19 +62,27 @@ def main() -> int:
     return code
 
 
-def _runs(options: Options) -> Iterator[Run]:
-    for size in options.sizes:
-        yield run_size(options, size)
-    yield run_bytes(options)
+def _runs(options: Options) -> Iterator[Result]:
+    for part in options.parts:
+        match part:
+            case "agent":
+                for size in options.sizes:
+                    yield run_size(options, size)
+            case "bytes":
+                yield run_bytes(options)
+            case "changes":
+                yield run_changes(options.largest, options.rounds)
+            case "datapath":
+                yield run_datapath(options.largest, options.connections)
 
 
-def _show(run: Run) -> None:
-    print(f"\n{run.size.services:,} Services x {run.size.endpoints:,} endpoints")
-    for line in table_lines(run.figures):
+def _show(run: Result) -> None:
+    print(f"\n{run.title}")
+    for line in run.lines():
         print(f"  {line}", flush=True)
 
 
-def _write(options: Options, started_at: datetime, runs: list[Run]) -> Path:
+def _write(options: Options, started_at: datetime, runs: list[Result]) -> Path:
     """Keep everything as JSON; the name tells when it began, in UTC."""
     machine = {
         "cpus": os.cpu_count(),

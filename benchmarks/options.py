@@ -5,19 +5,25 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import msgspec
 
 from benchmarks.figures import Size, parse_size
 from benchmarks.process import own_agent
 
+Part = Literal["agent", "bytes", "changes", "datapath"]
+"""The process at each size; bytes from the API; one change in the agent and the kernel; packets."""
+PARTS: tuple[Part, ...] = get_args(Part)
 RESULTS = Path(__file__).with_name("results")
 
 
 class Options(msgspec.Struct, frozen=True):
     """What to measure, and on whom."""
 
+    parts: tuple[Part, ...]
     sizes: tuple[Size, ...]
+    """Of the process; changes and packets are measured at the largest one."""
     kubeconfig: Path | None
     """Of a real API server; None means the stand-in."""
     agent: str
@@ -31,15 +37,32 @@ class Options(msgspec.Struct, frozen=True):
     """Changes whose way to the traffic is timed, in each of two rounds."""
     stream: int
     """Changes over which CPU time is averaged."""
+    rounds: int
+    """How often each kind of change is made."""
+    connections: int
+    """How many connections each way through the rules gets."""
     results: Path
+
+    @property
+    def largest(self) -> Size:
+        """The size with the most endpoints."""
+        return max(self.sizes, key=lambda size: size.services * size.endpoints)
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> Options:
     """Read the arguments; ends the program on a mistake, as argparse does."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measures an agent on a private node: start, latency, CPU, memory, bytes. "
+        description="Measures an agent on a private node: start, latency, CPU, memory, bytes, "
+        "what each kind of change costs, and what the rules cost a connection. "
         "Needs root. The figures are informative: missing a target is not an error.",
+    )
+    parser.add_argument(
+        "--only",
+        type=_parts,
+        default=PARTS,
+        metavar="PART[,...]",
+        help=f"of {', '.join(PARTS)}; default: all",
     )
     parser.add_argument(
         "--sizes",
@@ -63,9 +86,14 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--starts", type=_positive, default=3, help="default: 3, median counts")
     parser.add_argument("--moves", type=_positive, default=200, help="timed changes; default: 200")
     parser.add_argument("--stream", type=_positive, default=500, help="for CPU; default: 500")
+    parser.add_argument("--rounds", type=_positive, default=100, help="of changes; default: 100")
+    parser.add_argument(
+        "--connections", type=_positive, default=500, help="of each way; default: 500"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="for JSON")
     given = parser.parse_args(arguments)
     return Options(
+        parts=given.only,
         sizes=given.sizes,
         kubeconfig=given.kubeconfig,
         agent=given.agent or own_agent(),
@@ -73,6 +101,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         starts=given.starts,
         moves=given.moves,
         stream=given.stream,
+        rounds=given.rounds,
+        connections=given.connections,
         results=given.results,
     )
 
@@ -82,6 +112,14 @@ def _sizes(text: str) -> tuple[Size, ...]:
         return tuple(parse_size(part) for part in text.split(","))
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
+def _parts(text: str) -> tuple[Part, ...]:
+    asked = text.split(",")
+    unknown = [name for name in asked if name not in PARTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(PARTS)}")
+    return tuple(part for part in PARTS if part in asked)
 
 
 def _positive(text: str) -> int:

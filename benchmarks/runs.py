@@ -18,6 +18,7 @@ from benchmarks.process import ENDPOINTS_MODE, MeasuredAgent, filled
 from benchmarks.realserver import open_real_server
 from benchmarks.site import Site, open_site
 from benchmarks.standin import open_standin
+from benchmarks.table import table_lines
 from benchmarks.targets import WIDE, Measured, reference
 
 _ALONE_PAUSE_SECONDS = 0.02
@@ -31,6 +32,15 @@ class Run(msgspec.Struct, frozen=True):
     figures: tuple[Figure, ...]
     samples: dict[str, list[float]]
     """The single values behind the figures, in seconds, in order of time."""
+
+    @property
+    def title(self) -> str:
+        """What was measured."""
+        return f"{self.size.services:,} Services x {self.size.endpoints:,} endpoints"
+
+    def lines(self) -> Iterator[str]:
+        """The table for people."""
+        return table_lines(self.figures)
 
 
 def run_size(options: Options, size: Size) -> Run:

@@ -13,11 +13,28 @@ _NOT_REACHED = "not reached"
 
 def table_lines(figures: Sequence[Figure]) -> Iterator[str]:
     """Lay out figures, one line each, below a line of titles."""
-    rows = [_TITLES, *map(_row, figures)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))]
-    for name, *numbers in rows:
-        cells = [text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True)]
-        yield "  ".join([name.ljust(widths[0]), *cells])
+    yield from aligned([_TITLES, *map(_row, figures)])
+
+
+def aligned(rows: Sequence[Sequence[str]], words: int = 1) -> Iterator[str]:
+    """Lay out rows of equal length: columns of words on the left, of numbers on the right.
+
+    Args:
+        rows: the titles first.
+        words: how many columns hold words.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            text.ljust(width) if place < words else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells)
+
+
+def verdict(is_met: bool | None) -> str:
+    """Whether a target is met; a dash without a target."""
+    return _VERDICTS[is_met]
 
 
 def amount_text(value: float, unit: Unit) -> str:
@@ -34,6 +51,6 @@ def _row(figure: Figure) -> tuple[str, ...]:
         figure.name,
         _NOT_REACHED if figure.value is None else amount_text(figure.value, figure.unit),
         "-" if target is None else amount_text(target, figure.unit),
-        _VERDICTS[figure.is_met],
+        verdict(figure.is_met),
         figure.reference.kube_proxy or "-",
     )
