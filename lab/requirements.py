@@ -53,11 +53,12 @@ def missing() -> list[str]:
 def _kernel_lacks() -> list[str]:
     try:
         with Namespace("probe") as probe:
-            probe.ip("link set lo up", "link add probe type veth peer name eborp")
+            probe.ip("link set lo up", "link add switch type bridge")
+            probe.ip("link add probe type veth peer name eborp")
             nft.load(probe, _PROBE)
             nft.list_ruleset(probe)
     except OSError as exc:
         return [f"no network namespace could be made: {exc.strerror}; allow CAP_SYS_ADMIN"]
     except CommandFailed as exc:
-        return [f"the kernel lacks nf_tables with NAT, or veth: {exc}"]
+        return [f"the kernel lacks nf_tables with NAT, veth or bridge: {exc}"]
     return []

@@ -6,11 +6,9 @@ failed and how soon). Everything is bounded by a timeout.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import itertools
 import socket
-import struct
 import threading
 import time
 from collections import Counter
@@ -19,6 +17,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from lab import lines
+from lab.lines import Line, Spoken
 from lab.namespace import Namespace
 
 ANSWER_TIMEOUT_SECONDS = 2.0
@@ -32,6 +32,8 @@ _KIND_BY_ERRNO: dict[int, FailureKind] = {
     errno.EHOSTUNREACH: "unreachable",
     errno.ENETUNREACH: "unreachable",
     errno.EACCES: "unreachable",
+    errno.ENOPROTOOPT: "unreachable",
+    errno.EINVAL: "unreachable",  # from a loopback address to somewhere else
     errno.ETIMEDOUT: "timeout",
 }
 # Ports are taken in turn, so that each comes back after seconds only, when the node's conntrack
@@ -39,19 +41,15 @@ _KIND_BY_ERRNO: dict[int, FailureKind] = {
 # flow; a TCP connection may clash with it in translation, and one in thousands is then refused.
 _ports = itertools.cycle(range(10_000, 65_000))
 _PORT_TRIES = 20
-# Numbers of linux/in.h and linux/in6.h that the socket module does not name.
-_IP_RECVERR = 11
-_IPV6_RECVERR = 25
-# Closing with a reset leaves no port in TIME_WAIT, so thousands of questions need no new ports.
-_CLOSE_BY_RESET = struct.pack("ii", 1, 0)
 
 
 class Target(NamedTuple):
     """Where a question goes."""
 
-    protocol: Literal["tcp", "udp"]
+    protocol: Spoken
     address: str
     port: int
+    """0 for a ping."""
 
     def __str__(self) -> str:
         host = f"[{self.address}]" if ":" in self.address else self.address
@@ -135,24 +133,19 @@ class Conversation:
         timeout: float = ANSWER_TIMEOUT_SECONDS,
     ) -> None:
         family = socket.AF_INET6 if ":" in target.address else socket.AF_INET
-        kind = socket.SOCK_STREAM if target.protocol == "tcp" else socket.SOCK_DGRAM
-        self._is_tcp = target.protocol == "tcp"
+        self._line = lines.line(namespace, target.protocol, family)
         self._timeout = timeout
-        self._socket = namespace.socket(family, kind)
-        if not self._is_tcp:
-            _report_icmp_errors(self._socket)
-        _bind(self._socket, source)
-        self.opening = self._timed(lambda: self._open(target))
+        self.port = _bind(self._line, source)
+        """The caller's port, or the identifier of a ping; no other caller used it just before."""
+        self.opening = self._timed(lambda: self._line.open(target.address, target.port))
 
     def say(self) -> Outcome:
         """Ask again on the same connection."""
-        return self._timed(self._send)
+        return self._timed(self._line.send)
 
     def close(self) -> None:
         """End the connection at once."""
-        if self._is_tcp:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _CLOSE_BY_RESET)
-        self._socket.close()
+        self._line.close()
 
     def __enter__(self) -> Conversation:
         return self
@@ -160,23 +153,12 @@ class Conversation:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open(self, target: Target) -> None:
-        self._socket.connect((target.address, target.port))
-        if not self._is_tcp:
-            self._send()
-
-    def _send(self) -> None:
-        # A rule on the caller's own host tells drop and reject alike as EPERM; after a reject
-        # the receive that follows hears of the refused port as well.
-        with contextlib.suppress(PermissionError):
-            self._socket.send(b"?")
-
     def _timed(self, action: Callable[[], object]) -> Outcome:
         started = time.monotonic()
-        self._socket.settimeout(self._timeout)
+        self._line.sock.settimeout(self._timeout)
         try:
             action()
-            heard = self._socket.recv(512)
+            heard = self._line.receive()
         except TimeoutError:
             return Failure("timeout", time.monotonic() - started)
         except OSError as exc:
@@ -185,23 +167,21 @@ class Conversation:
         if not heard:
             return Failure("reset", seconds)
         server, port, seen_as, _ = heard.decode().split()
-        return Answer(server, int(port), seen_as, self._socket.getsockname()[0], seconds)
+        return Answer(server, int(port), seen_as, self._line.local()[0], seconds)
 
 
-def _bind(sock: socket.socket, source: str | None) -> None:
+def _bind(line: Line, source: str | None) -> int:
     """Take the next port that nobody in the namespace holds."""
-    for _ in range(_PORT_TRIES - 1):
-        with contextlib.suppress(OSError):
-            return sock.bind((source or "", next(_ports)))
-    return sock.bind((source or "", next(_ports)))
-
-
-def _report_icmp_errors(sock: socket.socket) -> None:
-    """Let UDP hear of unreachable hosts; by itself it hears of refused ports only."""
-    if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
-    else:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+    for tries_left in reversed(range(_PORT_TRIES)):
+        port = next(_ports)
+        try:
+            line.bind(source or "", port)
+        except OSError:
+            if not tries_left:
+                raise
+        else:
+            return port
+    raise AssertionError(_PORT_TRIES)
 
 
 class Sample(NamedTuple):

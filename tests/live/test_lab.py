@@ -10,8 +10,16 @@ from pathlib import Path
 import pytest
 
 from lab import nft
-from lab.topology import CLIENT_ADDRESSES, NODE_ADDRESSES, Lab, private_node
-from lab.traffic import Answer, Failure, Stream, Target, ask, ask_many, tally
+from lab.flows import FlowLog
+from lab.topology import (
+    CLIENT_ADDRESSES,
+    FAR_POD_ADDRESSES,
+    NODE_ADDRESSES,
+    STRANGER_ADDRESSES,
+    Lab,
+    private_node,
+)
+from lab.traffic import Answer, Conversation, Failure, Stream, Target, ask, ask_many, tally
 from lab.waiting import eventually
 from tests.live.site import PacketKind
 
@@ -74,6 +82,38 @@ def test_every_address_of_the_crowd_answers_for_itself(lab: Lab, kind: PacketKin
     assert [a.server for a in answers if isinstance(a, Answer)] == addresses
 
 
+def test_pods_of_the_far_node_answer_everybody_unchanged(lab: Lab, kind: PacketKind):
+    targets = [Target(kind.protocol, pick(pair, kind), 8080) for pair in FAR_POD_ADDRESSES]
+    callers = (lab.client, lab.node, lab.pods[0].namespace)
+
+    answers = [ask(caller, target) for caller in callers for target in targets]
+
+    assert all(isinstance(a, Answer) and not a.is_masqueraded for a in answers)
+    assert [a.server for a in answers if isinstance(a, Answer)] == 3 * [t.address for t in targets]
+
+
+def test_pods_are_reached_from_the_far_node_and_from_strangers(lab: Lab, kind: PacketKind):
+    target = Target(kind.protocol, pick(lab.pods[0].addresses, kind), 8080)
+    far, stranger = pick(FAR_POD_ADDRESSES[1], kind), pick(STRANGER_ADDRESSES, kind)
+
+    answers = [ask(lab.far, target, source=far), ask(lab.client, target, source=stranger)]
+
+    assert [a.seen_as for a in answers if isinstance(a, Answer)] == [far, stranger]
+
+
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_hosts_answer_pings_and_nobody_else_does(lab: Lab, family: str):
+    index = 0 if family == "IPv4" else 1
+    addresses = (lab.pods[1].addresses[index], ("1.2.3.4", "2001:db8:f::4")[index])
+
+    answered, lost = (ask(lab.pods[0].namespace, Target("ping", a, 0)) for a in addresses)
+
+    assert isinstance(answered, Answer)
+    assert answered.server == addresses[0]
+    assert isinstance(lost, Failure)
+    assert lost.kind == "unreachable"
+
+
 def test_closed_port_refuses_at_once(lab: Lab, kind: PacketKind):
     target = Target(kind.protocol, pick(NODE_ADDRESSES, kind), 81)
 
@@ -83,13 +123,13 @@ def test_closed_port_refuses_at_once(lab: Lab, kind: PacketKind):
     assert outcome.kind == "refused"
 
 
-@pytest.mark.parametrize("address", ["10.96.0.5", "fd00:10:96::5"])
+@pytest.mark.parametrize("address", ["10.96.0.5", "fd00:10:96::5", "1.2.3.4", "2001:db8:f::4"])
 def test_nobody_answers_for_a_service_address(lab: Lab, address: str):
-    callers = (lab.client, lab.node, lab.pods[0].namespace)
+    callers = (lab.client, lab.node, lab.pods[0].namespace, lab.far)
 
     outcomes = [ask(caller, Target("tcp", address, 80)) for caller in callers]
 
-    assert [o.kind for o in outcomes if isinstance(o, Failure)] == ["unreachable"] * 3
+    assert [o.kind for o in outcomes if isinstance(o, Failure)] == ["unreachable"] * 4
 
 
 def test_hand_written_rules_are_seen_as_what_they_do(lab: Lab):
@@ -108,6 +148,50 @@ def test_hand_written_rules_are_seen_as_what_they_do(lab: Lab):
     assert isinstance(masqueraded, Answer)
     assert (masqueraded.caller, masqueraded.seen_as) == (CLIENT_ADDRESSES[0], NODE_ADDRESSES[0])
     assert [o.kind for o in rejected if isinstance(o, Failure)] == ["refused", "refused"]
+
+
+def test_flows_tell_what_the_rules_did(lab: Lab):
+    """Whom nothing refused is in the log, with its translation; whom a rule refused is not."""
+    nft.load(lab.node, HAND_WRITTEN.replace("by-hand", "by-hand-too"))
+    caller = lab.pods[2]
+    targets = [
+        Target("tcp", lab.pods[1].ipv4, 8080),
+        Target("udp", "fd00:10:96::1", 80),
+        Target("tcp", "10.96.0.9", 80),
+    ]
+
+    with FlowLog(lab.node) as log:
+        ports = []
+        for target in targets:
+            with Conversation(caller.namespace, target) as conversation:
+                ports.append(conversation.port)
+        flows = log.new_flows()
+
+    direct, redirected = flows
+    assert direct.original == (caller.ipv4, ports[0], lab.pods[1].ipv4, 8080)
+    assert not direct.is_redirected
+    assert redirected.is_redirected
+    assert redirected.reply == (lab.pods[0].ipv6, 8080, caller.ipv6, ports[1])
+    assert not redirected.is_masqueraded
+
+
+def test_forgotten_flows_are_gone(lab: Lab):
+    nft.load(
+        lab.node,
+        "table ip lab-track { chain c { type filter hook forward priority 0; "
+        "ct state new accept; }; }",
+    )
+    target = Target("udp", lab.pods[1].ipv4, 8080)
+
+    with FlowLog(lab.node) as log, Conversation(lab.pods[0].namespace, target) as conversation:
+        first = log.new_flows()
+        conversation.say()
+        continued = log.new_flows()
+        log.forget_flows()
+        conversation.say()
+        begun_again = log.new_flows()
+
+    assert (len(first), len(continued), len(begun_again)) == (1, 0, 1)
 
 
 def test_generation_counts_commits_that_changed_something(lab: Lab):
@@ -134,8 +218,8 @@ KILLED_RUN = """
 import sys, time
 from lab.topology import private_node
 with private_node() as lab:
-    child = lab.node.spawn("sleep", "60", output=sys.stderr.buffer)
-    print(child.pid, flush=True)
+    # It says its number itself: from then on it is bound to end with this process.
+    lab.node.spawn("sh", "-c", "echo $$; exec sleep 60", output=sys.stdout.buffer)
     time.sleep(60)
 """
 
