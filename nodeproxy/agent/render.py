@@ -38,8 +38,8 @@ async def render_once(config: Config, form: str) -> str:
     await _read_everything(open_source(config), state)
     planner = Planner(state, plan_options_from(config))
     delta = planner.replan(state.apply(()))
-    for conflict in delta.conflicts:
-        _log.warning("%s", conflict)
+    for warning in (*delta.remarks, *delta.conflicts):
+        _log.warning("%s", warning)
     if form == "plan":
         return format_plan(planner.plans)
     return render_tables(

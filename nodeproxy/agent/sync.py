@@ -133,8 +133,8 @@ class SyncLoop:
     def _plan(self, changes: Changes) -> None:
         self._has_planned = True
         delta = self._planner.replan(changes)
-        for conflict in delta.conflicts:
-            _log.warning("%s", conflict)
+        for warning in (*delta.remarks, *delta.conflicts):
+            _log.warning("%s", warning)
         if not delta.is_empty:
             self._backend.stage(delta)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from nodeproxy.config import flags
-from nodeproxy.config.schema import Config
+from nodeproxy.config.schema import Config, LocalMode
 from nodeproxy.model.addresses import FAMILIES
 
 
 def doubts_about(config: Config) -> list[str]:
-    """Settings that open more than was meant: networks of one family say nothing of the other.
+    """Settings that do something else than was probably meant."""
+    return [*_open_families(config), *_interfaces_for_nothing(config)]
+
+
+def _open_families(config: Config) -> list[str]:
+    """Networks of one family say nothing of the other.
 
     That is kube-proxy's rule (DP-51), so it stays; but it is told.
     """
@@ -23,8 +28,29 @@ def doubts_about(config: Config) -> list[str]:
     ]
 
 
+def _interfaces_for_nothing(config: Config) -> list[str]:
+    """Naming an interface makes sense in one mode only, so that mode was meant."""
+    modes = {
+        flags.POD_BRIDGE_INTERFACE: LocalMode.BRIDGE_INTERFACE,
+        flags.POD_INTERFACE_NAME_PREFIX: LocalMode.INTERFACE_NAME_PREFIX,
+    }
+    return [
+        f"{flag.spelling}: ignored, because {flags.DETECT_LOCAL_MODE.spelling} is "
+        f"{config.detect_local_mode}; it is for {flags.DETECT_LOCAL_MODE.spelling}={mode}"
+        for flag, mode in modes.items()
+        if flag.name in config.unused_flags
+    ]
+
+
 def notes_on(config: Config) -> list[str]:
     """Settings that are as usual as others, with a consequence that shows late (DP-30)."""
+    if flags.CLUSTER_CIDR.name in config.unused_flags:
+        return [
+            f"{flags.CLUSTER_CIDR.spelling}: ignored, because "
+            f"{flags.DETECT_LOCAL_MODE.spelling} is {config.detect_local_mode}"
+        ]
+    if config.detect_local_mode is not LocalMode.CLUSTER_CIDR:
+        return []
     if config.cluster_cidrs or config.masquerade_all:
         return []
     return [

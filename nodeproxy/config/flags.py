@@ -58,11 +58,29 @@ HOSTNAME_OVERRIDE = Flag(
 PROXY_MODE = Flag(
     "proxy-mode", "MODE", "How rules are programmed: nftables, which is also the default."
 )
+DETECT_LOCAL_MODE = Flag(
+    "detect-local-mode",
+    "MODE",
+    "How connections from pods are told from others, which are masqueraded on their way to a "
+    "ClusterIP: ClusterCIDR (default, see --cluster-cidr), NodeCIDR (the podCIDRs of the Node "
+    "object), BridgeInterface or InterfaceNamePrefix.",
+)
 CLUSTER_CIDR = Flag(
     "cluster-cidr",
     "CIDR[,CIDR]",
     "Networks of the pods, at most one per IP family. Traffic to a ClusterIP from elsewhere is "
-    "masqueraded.",
+    "masqueraded. For --detect-local-mode=ClusterCIDR.",
+)
+POD_BRIDGE_INTERFACE = Flag(
+    "pod-bridge-interface",
+    "NAME",
+    "The bridge that connections from pods come in by. For --detect-local-mode=BridgeInterface.",
+)
+POD_INTERFACE_NAME_PREFIX = Flag(
+    "pod-interface-name-prefix",
+    "PREFIX",
+    "How the names of the interfaces begin that connections from pods come in by. For "
+    "--detect-local-mode=InterfaceNamePrefix.",
 )
 FEATURE_GATES = Flag(
     "feature-gates",
@@ -119,7 +137,10 @@ FLAGS = (
     MANIFESTS,
     HOSTNAME_OVERRIDE,
     PROXY_MODE,
+    DETECT_LOCAL_MODE,
     CLUSTER_CIDR,
+    POD_BRIDGE_INTERFACE,
+    POD_INTERFACE_NAME_PREFIX,
     FEATURE_GATES,
     NODEPORT_ADDRESSES,
     BIND_ADDRESS,

@@ -8,7 +8,7 @@ from typing import TypeVar
 from nodeproxy.config import flags, values
 from nodeproxy.config.flags import Flag
 from nodeproxy.config.gates import FeatureGates, parse_feature_gates
-from nodeproxy.config.schema import Config, ListenAddress, ProxyMode
+from nodeproxy.config.schema import Config, ListenAddress, LocalMode, ProxyMode
 from nodeproxy.errors import ConfigError
 
 HEALTHZ_PORT = 10256
@@ -32,8 +32,10 @@ class _Reader:
     """Reads flags by name and collects what is wrong with them."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
-        self._texts = texts
+        self._texts = dict(texts)
         self.messages: list[str] = []
+        self.unused: list[Flag] = []
+        """Flags that were given and set aside."""
 
     def read(self, flag: Flag, parse: Callable[[str], _T], default: _T) -> _T:
         """The value of a flag; the default if it was not given or is wrong."""
@@ -45,6 +47,16 @@ class _Reader:
         except ValueError as exc:
             self.messages.extend(f"{flag.spelling}: {message}" for message in exc.args)
             return default
+
+    def set_aside(self, flag: Flag) -> None:
+        """A flag is of no use beside the others: as with kube-proxy it may say what it likes."""
+        if self._texts.pop(flag.name, ""):
+            self.unused.append(flag)
+
+    def demand(self, flag: Flag, by: str) -> None:
+        """A flag without which another makes no sense."""
+        if not self._texts.get(flag.name):
+            self.messages.append(f"{flag.spelling}: not set, but {by} needs it")
 
     def refuse_together(self, flag: Flag, other: Flag, reason: str) -> None:
         """Two flags that exclude each other."""
@@ -67,6 +79,7 @@ def parse_flags(texts: Mapping[str, str], host_name: str) -> Config:
     """
     reader = _Reader(texts)
     bind_address = reader.read(flags.BIND_ADDRESS, values.parse_bind_address, None)
+    local_mode = _read_local_mode(reader)
     wants_ipv6 = ":" in texts.get(flags.BIND_ADDRESS.name, "")
     config = Config(
         node_name=_read_node_name(reader, texts, host_name),
@@ -74,7 +87,12 @@ def parse_flags(texts: Mapping[str, str], host_name: str) -> Config:
         master=reader.read(flags.MASTER, values.parse_master, ""),
         manifests=reader.read(flags.MANIFESTS, str, ""),
         proxy_mode=reader.read(flags.PROXY_MODE, values.parse_proxy_mode, ProxyMode.NFTABLES),
+        detect_local_mode=local_mode,
         cluster_cidrs=reader.read(flags.CLUSTER_CIDR, values.parse_cluster_cidrs, ()),
+        pod_bridge_interface=reader.read(flags.POD_BRIDGE_INTERFACE, values.parse_interface, ""),
+        pod_interface_name_prefix=reader.read(
+            flags.POD_INTERFACE_NAME_PREFIX, values.parse_interface_prefix, ""
+        ),
         feature_gates=reader.read(flags.FEATURE_GATES, parse_feature_gates, FeatureGates()),
         node_port_addresses=reader.read(
             flags.NODEPORT_ADDRESSES, values.parse_node_port_addresses, None
@@ -91,6 +109,7 @@ def parse_flags(texts: Mapping[str, str], host_name: str) -> Config:
             flags.MASQUERADE_BIT, lambda text: values.parse_integer(text, 0, 31), 14
         ),
         verbosity=_read_verbosity(reader),
+        unused_flags=tuple(flag.name for flag in reader.unused),
     )
     for other in (flags.KUBECONFIG, flags.MASTER):
         reader.refuse_together(flags.MANIFESTS, other, "manifests take the API server's place")
@@ -110,6 +129,27 @@ def parse_verbosity(texts: Mapping[str, str]) -> int:
     if reader.messages:
         raise InvalidFlags(reader.messages)
     return verbosity
+
+
+_FLAGS_OF_MODES = {
+    LocalMode.CLUSTER_CIDR: flags.CLUSTER_CIDR,
+    LocalMode.BRIDGE_INTERFACE: flags.POD_BRIDGE_INTERFACE,
+    LocalMode.INTERFACE_NAME_PREFIX: flags.POD_INTERFACE_NAME_PREFIX,
+}
+"""What tells pods apart in a mode; of no use in the others."""
+
+
+def _read_local_mode(reader: _Reader) -> LocalMode:
+    """The mode, with what is given for other modes set aside and what it needs demanded."""
+    mode = reader.read(
+        flags.DETECT_LOCAL_MODE, values.parse_detect_local_mode, LocalMode.CLUSTER_CIDR
+    )
+    for other, flag in _FLAGS_OF_MODES.items():
+        if other is not mode:
+            reader.set_aside(flag)
+    if mode in (LocalMode.BRIDGE_INTERFACE, LocalMode.INTERFACE_NAME_PREFIX):
+        reader.demand(_FLAGS_OF_MODES[mode], f"{flags.DETECT_LOCAL_MODE.spelling}={mode}")
+    return mode
 
 
 def _read_verbosity(reader: _Reader) -> int:

@@ -16,6 +16,15 @@ class ProxyMode(enum.StrEnum):
     NFTABLES = "nftables"
 
 
+class LocalMode(enum.StrEnum):
+    """How to tell a packet from a pod of this node (spec 30 section 4)."""
+
+    CLUSTER_CIDR = "ClusterCIDR"
+    NODE_CIDR = "NodeCIDR"
+    BRIDGE_INTERFACE = "BridgeInterface"
+    INTERFACE_NAME_PREFIX = "InterfaceNamePrefix"
+
+
 class ListenAddress(msgspec.Struct, frozen=True):
     """Where a server listens."""
 
@@ -37,8 +46,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     manifests: str = ""
     """Directory of manifests; when set, no API server is asked."""
     proxy_mode: ProxyMode = ProxyMode.NFTABLES
+    detect_local_mode: LocalMode = LocalMode.CLUSTER_CIDR
     cluster_cidrs: tuple[Cidr, ...] = ()
-    """At most one per family (CFG validation of clusterCIDR)."""
+    """At most one per family; empty in other modes than ClusterCIDR."""
+    pod_bridge_interface: str = ""
+    """Not empty in mode BridgeInterface only."""
+    pod_interface_name_prefix: str = ""
+    """Not empty in mode InterfaceNamePrefix only."""
     feature_gates: FeatureGates = FeatureGates()
     node_port_addresses: tuple[Cidr, ...] | None = None
     """None means `primary`, the default of the nftables mode (DP-53); () means every address."""
@@ -50,3 +64,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     masquerade_bit: int = 14
     """0..31."""
     verbosity: int = 0
+    unused_flags: tuple[str, ...] = ()
+    """Flags that were given and are of no use beside the others."""

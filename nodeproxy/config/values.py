@@ -6,9 +6,10 @@ right, with one argument for each mistake; `nodeproxy.config.parse` puts the fla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from nodeproxy.config.schema import ListenAddress, ProxyMode
+from nodeproxy.config.schema import ListenAddress, LocalMode, ProxyMode
 from nodeproxy.model.addresses import (
     Addr,
     Cidr,
@@ -19,6 +20,8 @@ from nodeproxy.model.addresses import (
 
 _TRUE = ("1", "t", "true")
 _FALSE = ("0", "f", "false")
+# What the kernel takes, without what has a meaning of its own in nft's language.
+_INTERFACE = re.compile(r"""(?!\.\.?\Z)(?:(?![/:"'*\\])[!-~]){1,15}""")
 
 
 def parse_bool(text: str) -> bool:
@@ -106,6 +109,36 @@ def parse_cluster_cidrs(text: str) -> tuple[Cidr, ...]:
     if len(families) < len(cidrs):
         raise ValueError(f'"{text}" has more than one network of a family; give one for each')
     return cidrs
+
+
+def parse_detect_local_mode(text: str) -> LocalMode:
+    """The mode, blank for the default."""
+    if not text:
+        return LocalMode.CLUSTER_CIDR
+    try:
+        return LocalMode(text)
+    except ValueError:
+        meant = next((mode for mode in LocalMode if mode.lower() == text.lower()), None)
+        known = f"write {meant}" if meant else f"use {', '.join(LocalMode)}"
+        raise ValueError(f'"{text}" is not a mode; {known}') from None
+
+
+def parse_interface(text: str) -> str:
+    """The name of a network interface as the kernel allows it; blank for none."""
+    if text and not _INTERFACE.fullmatch(text):
+        raise ValueError(
+            f'"{text}" is not the name of an interface: at most 15 letters, digits and signs, '
+            "without wildcard; `ip link` lists them"
+        )
+    return text
+
+
+def parse_interface_prefix(text: str) -> str:
+    """How names of network interfaces begin; blank for none."""
+    bare = text.rstrip("*+")
+    if bare != text and _INTERFACE.fullmatch(bare):
+        raise ValueError(f'"{text}" has a wildcard; write only the beginning of the names, {bare}')
+    return parse_interface(text)
 
 
 def parse_node_port_addresses(text: str) -> tuple[Cidr, ...] | None:

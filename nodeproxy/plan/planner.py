@@ -19,7 +19,7 @@ from nodeproxy.model.services import ServicePort
 from nodeproxy.plan.claims import ClaimTable
 from nodeproxy.plan.frontends import frontends_of
 from nodeproxy.plan.selection import select
-from nodeproxy.plan.settings import PlanOptions, family_settings, node_address
+from nodeproxy.plan.settings import PlanOptions, family_settings, node_address, remarks_on
 from nodeproxy.plan.types import (
     Claim,
     Conflict,
@@ -57,6 +57,8 @@ class Planner:
         self.plans: dict[PlanKey, ServicePortPlan] = {}
         self.settings: dict[Family, FamilySettings] = {}
         self.conflicts: dict[PlanKey, tuple[Conflict, ...]] = {}
+        self._remarks: tuple[str, ...] = ()
+        """What was last told about the settings."""
         self._planned: dict[ServiceKey, tuple[ServicePort, ...]] = {}
         """The service ports whose claims are entered."""
         self._claims: dict[Family, ClaimTable] = {family: ClaimTable() for family in FAMILIES}
@@ -75,7 +77,8 @@ class Planner:
         Returns:
             What is different from the plan before.
         """
-        delta = PlanDelta(puts={}, removes=set(), settings=self._replan_settings(changes))
+        delta = PlanDelta(puts={}, removes=set(), settings={})
+        self._replan_settings(changes, delta)
         affected = self._affected(changes)
         for service in affected.copy():
             affected |= self._enter_claims(service, delta)
@@ -83,13 +86,16 @@ class Planner:
             self._plan_service(service, delta)
         return delta
 
-    def _replan_settings(self, changes: Changes) -> dict[Family, FamilySettings]:
+    def _replan_settings(self, changes: Changes, delta: PlanDelta) -> None:
         if self.settings and not (changes.node_changed or changes.service_cidrs_changed):
-            return {}
-        settings = family_settings(self._options, self._state.node, self._state.service_cidrs)
-        changed = {f: new for f, new in settings.items() if self.settings.get(f) != new}
+            return
+        node = self._state.node
+        settings = family_settings(self._options, node, self._state.service_cidrs)
+        delta.settings = {f: new for f, new in settings.items() if self.settings.get(f) != new}
         self.settings = settings
-        return changed
+        remarks = remarks_on(self._options, node)
+        delta.remarks = tuple(remark for remark in remarks if remark not in self._remarks)
+        self._remarks = remarks
 
     def _affected(self, changes: Changes) -> set[ServiceKey]:
         """The Services to plan again; all of them when the zone is new (EP-54)."""

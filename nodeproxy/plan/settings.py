@@ -6,10 +6,11 @@ options (flags) + own Node object + ServiceCIDRs -> FamilySettings for each fami
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import assert_never
 
 import msgspec
 
-from nodeproxy.config.schema import Config
+from nodeproxy.config.schema import Config, LocalMode
 from nodeproxy.model.addresses import FAMILIES, Addr, Cidr, Family, parse_addr, parse_cidr
 from nodeproxy.model.node import NodeInfo
 from nodeproxy.plan.types import FamilySettings, LocalDetector, NodePortAddresses
@@ -21,7 +22,10 @@ _UNKNOWN = {Family.IPV4: parse_addr("127.0.0.1"), Family.IPV6: parse_addr("::1")
 class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The part of the configuration that shapes the plan."""
 
+    detect_local_mode: LocalMode = LocalMode.CLUSTER_CIDR
     cluster_cidrs: tuple[Cidr, ...] = ()
+    bridge_interface: str = ""
+    interface_name_prefix: str = ""
     masquerade_all: bool = False
     masquerade_mark: int = 0x4000
     """The bit itself."""
@@ -34,7 +38,10 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
 def plan_options_from(config: Config) -> PlanOptions:
     """The options for a planner."""
     return PlanOptions(
+        detect_local_mode=config.detect_local_mode,
         cluster_cidrs=config.cluster_cidrs,
+        bridge_interface=config.pod_bridge_interface,
+        interface_name_prefix=config.pod_interface_name_prefix,
         masquerade_all=config.masquerade_all,
         masquerade_mark=1 << config.masquerade_bit,
         node_port_addresses=config.node_port_addresses,
@@ -59,7 +66,7 @@ def family_settings(
             family=family,
             masquerade_mark=options.masquerade_mark,
             masquerade_all=options.masquerade_all,
-            local_detector=_local_detector(options, family),
+            local_detector=_local_detector(options, node, family),
             node_ports=_node_port_addresses(options, node, family),
             service_cidrs=tuple(cidr for cidr in known if cidr.family is family),
         )
@@ -67,9 +74,37 @@ def family_settings(
     }
 
 
-def _local_detector(options: PlanOptions, family: Family) -> LocalDetector | None:
-    """The first cluster CIDR of the family tells pods apart (DP-33); none, no detector (DP-30)."""
-    cidr = next((cidr for cidr in options.cluster_cidrs if cidr.family is family), None)
+def remarks_on(options: PlanOptions, node: NodeInfo | None) -> tuple[str, ...]:
+    """What an operator should know about the settings as the own Node has them do."""
+    if options.detect_local_mode is not LocalMode.NODE_CIDR or (node and node.pod_cidrs):
+        return ()
+    return (
+        "the Node object of this node has no podCIDRs, which --detect-local-mode=NodeCIDR needs; "
+        "until it has, pods are not told from others, and connections to ClusterIPs from outside "
+        "the pod network are not masqueraded",
+    )
+
+
+def _local_detector(
+    options: PlanOptions, node: NodeInfo | None, family: Family
+) -> LocalDetector | None:
+    """How pods are told apart (spec 30 section 4)."""
+    match options.detect_local_mode:
+        case LocalMode.CLUSTER_CIDR:
+            return _first_network(options.cluster_cidrs, family)
+        case LocalMode.NODE_CIDR:
+            return _first_network(node.pod_cidrs if node else (), family)
+        case LocalMode.BRIDGE_INTERFACE:
+            return LocalDetector(interface=options.bridge_interface)
+        case LocalMode.INTERFACE_NAME_PREFIX:
+            return LocalDetector(interface_prefix=options.interface_name_prefix)
+        case _:
+            assert_never(options.detect_local_mode)
+
+
+def _first_network(cidrs: Iterable[Cidr], family: Family) -> LocalDetector | None:
+    """The first network of the family tells pods apart (DP-33); none, no detector (DP-30)."""
+    cidr = next((cidr for cidr in cidrs if cidr.family is family), None)
     return LocalDetector(cidr=cidr) if cidr else None
 
 

@@ -270,6 +270,8 @@ class PlanDelta(msgspec.Struct):
     """Families whose settings changed; on the first replan, all of them."""
     conflicts: tuple[Conflict, ...] = ()
     """Conflicts not known before, to be told once."""
+    remarks: tuple[str, ...] = ()
+    """What an operator should know about the settings and has not been told."""
 
     @property
     def is_empty(self) -> bool:

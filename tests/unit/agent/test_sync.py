@@ -9,13 +9,14 @@ import pytest
 from nodeproxy.agent.inbox import Inbox
 from nodeproxy.agent.sync import SyncLoop
 from nodeproxy.backends.base import CommitReport
+from nodeproxy.config.schema import LocalMode
 from nodeproxy.errors import BackendError
 from nodeproxy.model.events import Kind, SourceEvent, Synced
 from nodeproxy.plan.planner import Planner
 from nodeproxy.plan.settings import PlanOptions
 from nodeproxy.plan.types import PlanDelta, PlanKey, ServicePortPlan
 from nodeproxy.state.cluster import ClusterState
-from tests.support.builders import service, slice_, upserted
+from tests.support.builders import node, service, slice_, upserted
 
 NEEDED = [Synced(Kind.SERVICE), Synced(Kind.ENDPOINT_SLICE), Synced(Kind.NODE)]
 EVERYTHING = [*NEEDED, Synced(Kind.SERVICE_CIDR)]
@@ -90,12 +91,14 @@ class Watcher:
 class Agent:
     """A sync loop with everything it needs, turned by hand."""
 
-    def __init__(self, patience_seconds: float = 1000.0) -> None:
+    def __init__(
+        self, patience_seconds: float = 1000.0, options: PlanOptions | None = None
+    ) -> None:
         self.inbox = Inbox()
         self.backend = FakeBackend()
         self.watcher = Watcher()
         state = ClusterState("n1")
-        planner = Planner(state, PlanOptions())
+        planner = Planner(state, options or PlanOptions())
         self.loop = SyncLoop(
             self.inbox, state, planner, self.backend, self.watcher, patience_seconds
         )
@@ -204,6 +207,17 @@ async def test_each_problem_of_an_object_is_logged_once(caplog: pytest.LogCaptur
         await agent.turn(*upserted(broken))
 
     assert caplog.text.count("10.0.0.999") == 1
+
+
+async def test_settings_that_the_node_leaves_without_effect_are_logged_once(
+    caplog: pytest.LogCaptureFixture,
+):
+    agent = Agent(options=PlanOptions(detect_local_mode=LocalMode.NODE_CIDR))
+
+    await agent.turn(*EVERYTHING)
+    await agent.turn(node("n1").upserted())
+
+    assert caplog.text.count("has no podCIDRs") == 1
 
 
 async def test_a_conflict_of_two_services_is_logged_with_both_names(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from nodeproxy.config.doubts import doubts_about, notes_on
-from nodeproxy.config.schema import Config
+from nodeproxy.config.schema import Config, LocalMode
 from nodeproxy.model.addresses import Cidr, parse_cidr
 
 
@@ -37,3 +37,30 @@ def test_masquerading_everything_needs_no_cluster_cidr():
     settings = Config(node_name="n", masquerade_all=True)
 
     assert notes_on(settings) == []
+
+
+def test_another_mode_needs_no_cluster_cidr():
+    settings = Config(node_name="n", detect_local_mode=LocalMode.NODE_CIDR)
+
+    assert (doubts_about(settings), notes_on(settings)) == ([], [])
+
+
+def test_a_cluster_cidr_for_nothing_is_only_noted():
+    """Clusters set it for other components too."""
+    settings = Config(
+        node_name="n", detect_local_mode=LocalMode.NODE_CIDR, unused_flags=("cluster-cidr",)
+    )
+
+    assert notes_on(settings) == [
+        "--cluster-cidr: ignored, because --detect-local-mode is NodeCIDR"
+    ]
+    assert doubts_about(settings) == []
+
+
+def test_an_interface_for_nothing_is_a_mistake():
+    settings = Config(node_name="n", unused_flags=("pod-bridge-interface",))
+
+    assert doubts_about(settings) == [
+        "--pod-bridge-interface: ignored, because --detect-local-mode is ClusterCIDR; it is for "
+        "--detect-local-mode=BridgeInterface"
+    ]

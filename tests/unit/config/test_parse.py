@@ -3,9 +3,15 @@ from __future__ import annotations
 import pytest
 
 from nodeproxy.config.parse import InvalidFlags, parse_flags
-from nodeproxy.config.schema import Config, ListenAddress
+from nodeproxy.config.schema import Config, ListenAddress, LocalMode
 from nodeproxy.errors import ConfigError
 from nodeproxy.model.addresses import parse_addr, parse_cidr
+
+NODE, BRIDGE, PREFIX = (
+    LocalMode.NODE_CIDR,
+    LocalMode.BRIDGE_INTERFACE,
+    LocalMode.INTERFACE_NAME_PREFIX,
+)
 
 
 def test_without_flags_everything_has_kube_proxys_default() -> None:
@@ -100,3 +106,74 @@ def test_a_blank_override_is_refused() -> None:
 def test_a_host_without_name_needs_the_override() -> None:
     with pytest.raises(InvalidFlags, match="give the node's name with --hostname-override"):
         parse_flags({}, "")
+
+
+class TestLocalDetection:
+    """TS-1351, TS-1353, TS-1360: each mode needs one flag and looks at no other."""
+
+    @pytest.mark.parametrize(
+        ("texts", "expected"),
+        [
+            ({}, Config(node_name="n")),
+            ({"detect-local-mode": "NodeCIDR"}, Config(node_name="n", detect_local_mode=NODE)),
+            (
+                {"detect-local-mode": "BridgeInterface", "pod-bridge-interface": "cbr0"},
+                Config(node_name="n", detect_local_mode=BRIDGE, pod_bridge_interface="cbr0"),
+            ),
+            (
+                {"detect-local-mode": "InterfaceNamePrefix", "pod-interface-name-prefix": "cali"},
+                Config(node_name="n", detect_local_mode=PREFIX, pod_interface_name_prefix="cali"),
+            ),
+        ],
+    )
+    def test_every_mode_reaches_its_settings(self, texts: dict[str, str], expected: Config) -> None:
+        config = parse_flags(texts, "n")
+
+        assert detection(config) == detection(expected)
+
+    @pytest.mark.parametrize(
+        ("mode", "flag"),
+        [
+            ("BridgeInterface", "pod-bridge-interface"),
+            ("InterfaceNamePrefix", "pod-interface-name-prefix"),
+        ],
+    )
+    @pytest.mark.parametrize("given", [True, False])
+    def test_a_mode_by_interface_needs_the_interface(
+        self, mode: str, flag: str, *, given: bool
+    ) -> None:
+        texts = {"detect-local-mode": mode} | ({flag: ""} if given else {})
+
+        with pytest.raises(InvalidFlags) as caught:
+            parse_flags(texts, "n")
+
+        assert caught.value.messages == (
+            f"--{flag}: not set, but --detect-local-mode={mode} needs it",
+        )
+
+    def test_what_is_for_other_modes_is_not_looked_at(self) -> None:
+        """The peer checks clusterCIDR in mode ClusterCIDR only; a DaemonSet may still have it."""
+        texts = {
+            "detect-local-mode": "NodeCIDR",
+            "cluster-cidr": "nonsense",
+            "pod-bridge-interface": "cbr0",
+        }
+
+        config = parse_flags(texts, "n")
+
+        assert (config.cluster_cidrs, config.pod_bridge_interface) == ((), "")
+        assert config.unused_flags == ("cluster-cidr", "pod-bridge-interface")
+
+    def test_a_wrong_mode_is_told_with_the_flag(self) -> None:
+        with pytest.raises(InvalidFlags, match='--detect-local-mode: "Guess" is not a mode'):
+            parse_flags({"detect-local-mode": "Guess"}, "n")
+
+
+def detection(config: Config) -> tuple[object, ...]:
+    return (
+        config.detect_local_mode,
+        config.cluster_cidrs,
+        config.pod_bridge_interface,
+        config.pod_interface_name_prefix,
+        config.unused_flags,
+    )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeproxy.config import values
-from nodeproxy.config.schema import ListenAddress, ProxyMode
+from nodeproxy.config.schema import ListenAddress, LocalMode, ProxyMode
 from nodeproxy.model.addresses import format_addr, parse_addr, parse_cidr
 
 
@@ -218,3 +218,51 @@ def test_primary_and_networks_exclude_each_other() -> None:
     """DP-52, TS-1359."""
     with pytest.raises(ValueError, match="primary and networks cannot be combined"):
         values.parse_node_port_addresses("primary,10.0.0.0/8")
+
+
+@pytest.mark.parametrize("mode", LocalMode)
+def test_every_mode_of_local_detection_is_known(mode: LocalMode) -> None:
+    assert values.parse_detect_local_mode(mode.value) is mode
+
+
+def test_local_detection_is_by_cluster_cidr_if_nothing_is_said() -> None:
+    """TS-1307."""
+    assert values.parse_detect_local_mode("") is LocalMode.CLUSTER_CIDR
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        pytest.param(
+            "Guess", "use ClusterCIDR, NodeCIDR, BridgeInterface, Interface", id="TS-1353"
+        ),
+        ("nodecidr", "write NodeCIDR"),
+    ],
+)
+def test_other_words_are_no_mode_of_local_detection(text: str, remedy: str) -> None:
+    with pytest.raises(ValueError, match=f'"{text}" is not a mode; {remedy}'):
+        values.parse_detect_local_mode(text)
+
+
+@pytest.mark.parametrize("text", ["", "cbr0", "br-1a2b3c4d5e6f", "docker0.100", "a"])
+def test_what_the_kernel_takes_is_the_name_of_an_interface(text: str) -> None:
+    assert values.parse_interface(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [".", "..", "br/0", "eth0:1", "br 0", "sixteen-letters!", "br*", 'br"0', "br\\0", "brü0"],
+)
+def test_what_no_interface_can_be_called_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not the name of an interface"):
+        values.parse_interface(text)
+
+
+@pytest.mark.parametrize("text", ["cali*", "cali+"])
+def test_a_prefix_needs_no_wildcard(text: str) -> None:
+    with pytest.raises(ValueError, match="write only the beginning of the names, cali"):
+        values.parse_interface_prefix(text)
+
+
+def test_a_prefix_is_taken_as_it_is() -> None:
+    assert values.parse_interface_prefix("veth") == "veth"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from nodeproxy.model.addresses import Family, format_addr_port, parse_addr
+from nodeproxy.config.schema import LocalMode
+from nodeproxy.model.addresses import Family, format_addr_port, parse_addr, parse_cidr
 from nodeproxy.model.events import SourceEvent
 from nodeproxy.model.keys import Protocol, ServicePortKey
 from nodeproxy.plan.planner import Planner
 from nodeproxy.plan.settings import PlanOptions
-from nodeproxy.plan.types import PlanDelta, PlanKey, ServicePortPlan, Treatment
+from nodeproxy.plan.types import LocalDetector, PlanDelta, PlanKey, ServicePortPlan, Treatment
 from nodeproxy.state.cluster import ClusterState
 from tests.support.builders import (
     ServiceBuilder,
@@ -364,6 +365,17 @@ class TestOwnNode:
         assert list(delta.settings) == [V4]
         assert delta.settings[V4].node_ports.primary == (parse_addr("192.168.0.3"),)
         assert agent.planner.settings[V4] == delta.settings[V4]
+
+    def test_new_networks_of_the_node_change_the_settings_at_once(self):
+        """DP-31 [N]: followed live, and their absence is told once."""
+        agent = Agent(PlanOptions(detect_local_mode=LocalMode.NODE_CIDR))
+        without = agent.take(node("n1").upserted())
+        again = agent.take(node("n1").internal_ip("192.168.0.2").upserted())
+
+        delta = agent.take(node("n1").internal_ip("192.168.0.2").pod_cidr("10.0.0.0/24").upserted())
+
+        assert [len(d.remarks) for d in (without, again, delta)] == [1, 0, 0]
+        assert delta.settings[V4].local_detector == LocalDetector(cidr=parse_cidr("10.0.0.0/24"))
 
     def test_options_shape_the_settings(self):
         agent = Agent(PlanOptions(masquerade_all=True))

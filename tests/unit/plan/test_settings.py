@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from nodeproxy.config.schema import Config
+from nodeproxy.config.schema import Config, LocalMode
 from nodeproxy.model.addresses import Addr, Cidr, Family, format_addr, parse_addr, parse_cidr
 from nodeproxy.model.node import NodeInfo
-from nodeproxy.plan.settings import PlanOptions, family_settings, plan_options_from
+from nodeproxy.plan.settings import PlanOptions, family_settings, plan_options_from, remarks_on
 from nodeproxy.plan.types import NodePortAddresses
 
 V4, V6 = Family.IPV4, Family.IPV6
@@ -114,21 +115,93 @@ class TestPrimaryAddress:
         assert node_ports(options, node("192.168.0.2"), V4).match_all
 
 
-class TestLocalDetector:
-    def test_the_first_network_of_a_family_tells_pods_apart(self):
-        """DP-33."""
-        options = PlanOptions(cluster_cidrs=cidrs("10.0.0.0/8", "fd00:10::/64", "11.0.0.0/8"))
+def detectors(options: PlanOptions, own: NodeInfo | None = None) -> list[str]:
+    """How pods are told apart in IPv4 and in IPv6."""
+    found = (family_settings(options, own)[f].local_detector for f in (V4, V6))
+    return [
+        "" if d is None else str(d.cidr or d.interface or f"{d.interface_prefix}*") for d in found
+    ]
 
-        settings = family_settings(options, None)
 
-        detectors = {f: settings[f].local_detector for f in (V4, V6)}
-        assert [str(d.cidr) for d in detectors.values() if d] == ["10.0.0.0/8", "fd00:10::/64"]
+class TestLocalDetectionModes:
+    """DP-30..33, TS-1308."""
 
-    def test_a_family_without_network_has_no_detector(self):
-        """DP-30."""
-        options = PlanOptions(cluster_cidrs=cidrs("10.0.0.0/8"))
+    @pytest.mark.parametrize(
+        ("texts", "expected"),
+        [
+            pytest.param(["10.0.0.0/14"], ["10.0.0.0/14", ""], id="IPv4"),
+            pytest.param(["2002:0:0:1234::/64"], ["", "2002:0:0:1234::/64"], id="IPv6"),
+            pytest.param(
+                ["10.0.0.0/14", "2002:0:0:1234::/64"],
+                ["10.0.0.0/14", "2002:0:0:1234::/64"],
+                id="dual stack",
+            ),
+            pytest.param(
+                ["2002:0:0:1234::/64", "10.0.0.0/14"],
+                ["10.0.0.0/14", "2002:0:0:1234::/64"],
+                id="dual stack reversed",
+            ),
+            pytest.param(["10.0.0.0/14", "10.4.0.0/14"], ["10.0.0.0/14", ""], id="first counts"),
+            pytest.param([], ["", ""], id="none"),
+        ],
+    )
+    @pytest.mark.parametrize("mode", [LocalMode.CLUSTER_CIDR, LocalMode.NODE_CIDR])
+    def test_networks_count_in_their_family(
+        self, mode: LocalMode, texts: list[str], expected: list[str]
+    ):
+        options = PlanOptions(detect_local_mode=mode)
+        own = NodeInfo("n1")
+        if mode is LocalMode.CLUSTER_CIDR:
+            options = replace(options, cluster_cidrs=cidrs(*texts))
+        else:
+            own = replace(own, pod_cidrs=cidrs(*texts))
 
-        assert family_settings(options, None)[V6].local_detector is None
+        assert detectors(options, own) == expected
+
+    def test_the_nodes_networks_say_nothing_in_mode_cluster_cidr(self):
+        own = NodeInfo("n1", pod_cidrs=cidrs("10.0.0.0/24"))
+
+        assert detectors(PlanOptions(), own) == ["", ""]
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            (
+                PlanOptions(detect_local_mode=LocalMode.BRIDGE_INTERFACE, bridge_interface="cbr0"),
+                "cbr0",
+            ),
+            (
+                PlanOptions(
+                    detect_local_mode=LocalMode.INTERFACE_NAME_PREFIX, interface_name_prefix="cali"
+                ),
+                "cali*",
+            ),
+        ],
+    )
+    def test_interfaces_count_in_both_families(self, options: PlanOptions, expected: str):
+        assert detectors(options) == [expected, expected]
+
+    def test_an_unknown_node_has_no_networks(self):
+        assert detectors(PlanOptions(detect_local_mode=LocalMode.NODE_CIDR)) == ["", ""]
+
+
+class TestRemarks:
+    NODE_MODE = PlanOptions(detect_local_mode=LocalMode.NODE_CIDR)
+
+    @pytest.mark.parametrize("own", [None, NodeInfo("n1")])
+    def test_a_node_without_networks_is_told_where_they_count(self, own: NodeInfo | None):
+        """DP-31."""
+        (remark,) = remarks_on(self.NODE_MODE, own)
+
+        assert "has no podCIDRs, which --detect-local-mode=NodeCIDR needs" in remark
+
+    def test_networks_of_one_family_are_enough(self):
+        own = NodeInfo("n1", pod_cidrs=cidrs("10.0.0.0/24"))
+
+        assert remarks_on(self.NODE_MODE, own) == ()
+
+    def test_other_modes_need_no_networks_of_the_node(self):
+        assert remarks_on(PlanOptions(), NodeInfo("n1")) == ()
 
 
 @pytest.mark.parametrize(
@@ -173,6 +246,9 @@ def test_options_come_from_the_configuration():
         bind_address=Addr(b"\x01\x02\x03\x04"),
         masquerade_all=True,
         masquerade_bit=5,
+        detect_local_mode=LocalMode.BRIDGE_INTERFACE,
+        pod_bridge_interface="cbr0",
+        pod_interface_name_prefix="cali",
     )
 
     assert plan_options_from(config) == PlanOptions(
@@ -181,6 +257,9 @@ def test_options_come_from_the_configuration():
         bind_address=Addr(b"\x01\x02\x03\x04"),
         masquerade_all=True,
         masquerade_mark=0x20,
+        detect_local_mode=LocalMode.BRIDGE_INTERFACE,
+        bridge_interface="cbr0",
+        interface_name_prefix="cali",
     )
 
 
