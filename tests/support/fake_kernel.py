@@ -522,7 +522,7 @@ def _range(first: str, last: str) -> str:
     low, _, rest = first.partition(" ")
     high = last.partition(" ")[0]
     networks = ipaddress.summarize_address_range(
-        ipaddress.ip_address(low),  # type: ignore[type-var]  # both of one family
+        ipaddress.ip_address(low),
         ipaddress.ip_address(high),
     )
     return f"{'+'.join(map(str, networks))} {rest}"

@@ -269,7 +269,7 @@ class AffinityId(NamedTuple):
     """Data of an affinity id map, and the element's comment."""
 
     number: int
-    """1..2^31-1, or 0 for none."""
+    """2^30..2^31-1, or 0 for none."""
     comment: str
 
 
