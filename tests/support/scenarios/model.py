@@ -102,6 +102,8 @@ class Reaches(msgspec.Struct, frozen=True):
     arrivals: frozenset[Arrival]
     has_affinity: bool = False
     """True if a further connection of the same client goes where the first went (DP-61)."""
+    is_remembered: bool = False
+    """True if it goes where a former connection of the client went; a single arrival then."""
 
 
 Answer = Reaches | Verdict

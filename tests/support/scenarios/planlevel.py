@@ -124,6 +124,7 @@ class PlanLevel:
                 for t in targets
             ),
             has_affinity=match.plan.affinity_seconds > 0,
+            is_remembered=remembered is not None,
         )
 
     def connect(self, packet: Packet, target: Target) -> None:
@@ -163,7 +164,12 @@ class PlanLevel:
     # No service port.
 
     def _stray(self, packet: Packet) -> Verdict:
-        """DP-10 and PP-12: known ClusterIPs refuse; DP-11: others of the range drop."""
+        """DP-10 and PP-12: known ClusterIPs refuse; DP-11: others of the range drop.
+
+        Both hold for what the node forwards and sends, not for what ends at the node itself.
+        """
+        if packet.destination in self._node_addresses and not packet.is_from_node:
+            return Verdict.UNTOUCHED
         cluster_ips = {
             frontend.addr
             for plan in self._plans.values()
