@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from nodeproxy.config import flags
 from nodeproxy.config.schema import Config, LocalMode
-from nodeproxy.model.addresses import FAMILIES
+from nodeproxy.model.addresses import FAMILIES, LOOPBACK_NETWORKS
 
 
 def doubts_about(config: Config) -> list[str]:
     """Settings that do something else than was probably meant."""
-    return [*_open_families(config), *_interfaces_for_nothing(config)]
+    return [
+        *_open_families(config),
+        *_loopback_node_ports(config),
+        *_interfaces_for_nothing(config),
+    ]
 
 
 def _open_families(config: Config) -> list[str]:
@@ -25,6 +29,16 @@ def _open_families(config: Config) -> list[str]:
         "of the node accepts NodePorts; name networks of both families to limit both"
         for family in FAMILIES
         if family not in listed
+    ]
+
+
+def _loopback_node_ports(config: Config) -> list[str]:
+    """Loopback addresses accept no NodePorts in this mode, whatever is asked for (DP-54)."""
+    return [
+        f"{flags.NODEPORT_ADDRESSES.spelling}: {cidr} holds loopback addresses only, which accept "
+        "no NodePorts in nftables mode"
+        for cidr in config.node_port_addresses or ()
+        if any(loopback.holds(cidr) for loopback in LOOPBACK_NETWORKS)
     ]
 
 

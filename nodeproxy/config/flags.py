@@ -86,7 +86,7 @@ FEATURE_GATES = Flag(
     "feature-gates",
     "NAME=BOOL[,...]",
     "EndpointSliceProxying=true|false chooses the source of endpoints: EndpointSlices (default) "
-    "or Endpoints.",
+    "or Endpoints. AllowServiceExternalIPs=false ignores spec.externalIPs of Services.",
     FlagKind.LIST,
 )
 NODEPORT_ADDRESSES = Flag(

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import msgspec
 
 ENDPOINT_SLICE_PROXYING = "EndpointSliceProxying"
+ALLOW_SERVICE_EXTERNAL_IPS = "AllowServiceExternalIPs"
 
 KNOWN_GATES: Mapping[str, bool] = {
     # Off by default in Kubernetes 1.17 and 1.18, on since 1.19; kept here as a live choice.
     ENDPOINT_SLICE_PROXYING: True,
+    ALLOW_SERVICE_EXTERNAL_IPS: True,
 }
 """Every gate with its default."""
 

@@ -99,6 +99,10 @@ class Cidr(msgspec.Struct, frozen=True, order=True, gc=False):
         shift = len(addr) * 8 - self.prefix_length
         return int.from_bytes(addr, "big") >> shift == int.from_bytes(self.addr, "big") >> shift
 
+    def holds(self, other: Cidr) -> bool:
+        """True if every address of `other` is inside this network."""
+        return other.prefix_length >= self.prefix_length and self.contains(other.addr)
+
     def __str__(self) -> str:
         return format_cidr(self)
 
@@ -137,16 +141,12 @@ def merge_cidrs(cidrs: Iterable[Cidr]) -> tuple[Cidr, ...]:
     """
     merged: list[Cidr] = []
     for cidr in sorted(cidrs, key=lambda cidr: (len(cidr.addr), cidr)):
-        if merged and _is_inside(cidr, merged[-1]):
+        if merged and merged[-1].holds(cidr):
             continue
         merged.append(cidr)
         while len(merged) > 1 and (whole := _whole(*merged[-2:])) is not None:
             merged[-2:] = [whole]
     return tuple(merged)
-
-
-def _is_inside(inner: Cidr, outer: Cidr) -> bool:
-    return inner.prefix_length >= outer.prefix_length and outer.contains(inner.addr)
 
 
 def _whole(lower: Cidr, upper: Cidr) -> Cidr | None:
@@ -157,3 +157,6 @@ def _whole(lower: Cidr, upper: Cidr) -> Cidr | None:
     bit = 1 << (len(lower.addr) * 8 - lower.prefix_length)
     starts_whole = not int.from_bytes(lower.addr, "big") & bit
     return whole if starts_whole and whole.contains(upper.addr) else None
+
+
+LOOPBACK_NETWORKS = (parse_cidr("127.0.0.0/8"), parse_cidr("::1/128"))

@@ -19,7 +19,13 @@ from nodeproxy.model.services import ServicePort
 from nodeproxy.plan.claims import ClaimTable
 from nodeproxy.plan.frontends import frontends_of
 from nodeproxy.plan.selection import select
-from nodeproxy.plan.settings import PlanOptions, family_settings, node_address, remarks_on
+from nodeproxy.plan.settings import (
+    PlanOptions,
+    family_settings,
+    node_address,
+    remarks_on,
+    unlimited_node_ports,
+)
 from nodeproxy.plan.types import (
     Claim,
     Conflict,
@@ -57,8 +63,10 @@ class Planner:
         self.plans: dict[PlanKey, ServicePortPlan] = {}
         self.settings: dict[Family, FamilySettings] = {}
         self.conflicts: dict[PlanKey, tuple[Conflict, ...]] = {}
-        self._remarks: tuple[str, ...] = ()
-        """What was last told about the settings."""
+        self._told: set[str] = set()
+        """Remarks about the settings that were told and still hold."""
+        self._unlimited: dict[Family, str] = {}
+        """What to tell about a Service with a NodePort, see `unlimited_node_ports`."""
         self._planned: dict[ServiceKey, tuple[ServicePort, ...]] = {}
         """The service ports whose claims are entered."""
         self._claims: dict[Family, ClaimTable] = {family: ClaimTable() for family in FAMILIES}
@@ -93,9 +101,10 @@ class Planner:
         settings = family_settings(self._options, node, self._state.service_cidrs)
         delta.settings = {f: new for f, new in settings.items() if self.settings.get(f) != new}
         self.settings = settings
+        self._unlimited = {f: unlimited_node_ports(self._options, s) for f, s in settings.items()}
         remarks = remarks_on(self._options, node)
-        delta.remarks = tuple(remark for remark in remarks if remark not in self._remarks)
-        self._remarks = remarks
+        self._told &= {*remarks, *self._unlimited.values()}
+        self._tell(remarks, delta)
 
     def _affected(self, changes: Changes) -> set[ServiceKey]:
         """The Services to plan again; all of them when the zone is new (EP-54)."""
@@ -125,7 +134,7 @@ class Planner:
             self._planned[service] = ports
         else:
             del self._planned[service]
-        before, after = _claims_of(former), _claims_of(ports)
+        before, after = self._claims_of(former), self._claims_of(ports)
         touched: set[ServicePortKey] = set()
         for family, claim, key in before - after:
             touched.update(self._claims[family].remove(claim, key))
@@ -143,6 +152,8 @@ class Planner:
         endpoints = [self._state.endpoints(port.family, port.key) for port in ports]
         for port, own_endpoints in zip(ports, endpoints, strict=True):
             key = PlanKey(port.family, port.key)
+            if port.node_port and self._unlimited[port.family]:
+                self._tell((self._unlimited[port.family],), delta)
             local_ready = 0
             if port.health_check_node_port:
                 local_ready = _count_local_ready(port.family, ports, endpoints)
@@ -166,7 +177,7 @@ class Planner:
         self, key: PlanKey, port: ServicePort, delta: PlanDelta
     ) -> tuple[Frontend, ...]:
         """The frontends a service port has; those it lost become conflicts (SVC-60)."""
-        frontends = frontends_of(port)
+        frontends = self._frontends_of(port)
         claims = self._claims[port.family]
         if not claims.has_contested and key not in self.conflicts:
             return frontends
@@ -182,13 +193,21 @@ class Planner:
             delta.conflicts += tuple(c for c in conflicts if c not in known)
         return tuple(frontend for frontend, owner in owners.items() if owner == port.key)
 
+    def _frontends_of(self, port: ServicePort) -> tuple[Frontend, ...]:
+        return frontends_of(port, allows_external_ips=self._options.allows_external_ips)
 
-def _claims_of(ports: Iterable[ServicePort]) -> set[tuple[Family, Claim, ServicePortKey]]:
-    return {
-        (port.family, claim_of(frontend), port.key)
-        for port in ports
-        for frontend in frontends_of(port)
-    }
+    def _claims_of(self, ports: Iterable[ServicePort]) -> set[tuple[Family, Claim, ServicePortKey]]:
+        return {
+            (port.family, claim_of(frontend), port.key)
+            for port in ports
+            for frontend in self._frontends_of(port)
+        }
+
+    def _tell(self, remarks: Iterable[str], delta: PlanDelta) -> None:
+        """Pass on what has not been told."""
+        new = [remark for remark in remarks if remark not in self._told]
+        self._told.update(new)
+        delta.remarks += tuple(new)
 
 
 def _plan_keys(ports: Iterable[ServicePort]) -> set[PlanKey]:

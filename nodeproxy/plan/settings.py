@@ -10,12 +10,12 @@ from typing import assert_never
 
 import msgspec
 
+from nodeproxy.config.gates import ALLOW_SERVICE_EXTERNAL_IPS
 from nodeproxy.config.schema import Config, LocalMode
-from nodeproxy.model.addresses import FAMILIES, Addr, Cidr, Family, parse_addr, parse_cidr
+from nodeproxy.model.addresses import FAMILIES, LOOPBACK_NETWORKS, Addr, Cidr, Family, parse_addr
 from nodeproxy.model.node import NodeInfo
 from nodeproxy.plan.types import FamilySettings, LocalDetector, NodePortAddresses
 
-_LOOPBACK = (parse_cidr("127.0.0.0/8"), parse_cidr("::1/128"))
 _UNKNOWN = {Family.IPV4: parse_addr("127.0.0.1"), Family.IPV6: parse_addr("::1")}
 
 
@@ -31,6 +31,8 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The bit itself."""
     node_port_addresses: tuple[Cidr, ...] | None = None
     """None means the node's primary address of each family (DP-53), () every address."""
+    allows_external_ips: bool = True
+    """False leaves `spec.externalIPs` unprogrammed (SVC-11)."""
     bind_address: Addr | None = None
     """A specific address takes the place of the node's own of that family (NODE-3)."""
 
@@ -45,6 +47,7 @@ def plan_options_from(config: Config) -> PlanOptions:
         masquerade_all=config.masquerade_all,
         masquerade_mark=1 << config.masquerade_bit,
         node_port_addresses=config.node_port_addresses,
+        allows_external_ips=config.feature_gates.is_enabled(ALLOW_SERVICE_EXTERNAL_IPS),
         bind_address=config.bind_address,
     )
 
@@ -72,6 +75,21 @@ def family_settings(
         )
         for family in FAMILIES
     }
+
+
+def unlimited_node_ports(options: PlanOptions, settings: FamilySettings) -> str:
+    """What to tell about a Service with a NodePort; empty if NodePorts are as limited as asked.
+
+    `primary` stands for nothing in a family of which the node has no address, and nothing means
+    everything (DP-52).
+    """
+    if options.node_port_addresses is not None or not settings.node_ports.match_all:
+        return ""
+    family = settings.family
+    return (
+        f"no {family} address of this node is known, so NodePorts are open on every {family} "
+        "address it has; let its Node object tell one, or name networks with --nodeport-addresses"
+    )
 
 
 def remarks_on(options: PlanOptions, node: NodeInfo | None) -> tuple[str, ...]:
@@ -136,4 +154,4 @@ def node_address(options: PlanOptions, node: NodeInfo | None, family: Family) ->
 def _primary_address(options: PlanOptions, node: NodeInfo | None, family: Family) -> Addr | None:
     """The node's address that the word `primary` stands for, never loopback (DP-52)."""
     addr = node_address(options, node, family)
-    return None if any(network.contains(addr) for network in _LOOPBACK) else addr
+    return None if any(network.contains(addr) for network in LOOPBACK_NETWORKS) else addr

@@ -68,6 +68,7 @@ def service_ports_from(
     external_ips = _external_ips(spec.external_ips or (), report)
     vips = _load_balancer_ips(service, report)
     ranges = _source_ranges(spec.load_balancer_source_ranges or (), report)
+    _check_ranges(ranges, vips, cluster_ips, report)
     internal_policy = policy_from(spec.internal_traffic_policy, "internalTrafficPolicy", report)
     external_policy = external_policy_from(spec, report)
     affinity_seconds = affinity_seconds_from(spec, report)
@@ -216,6 +217,21 @@ def _source_ranges(texts: Sequence[str], report: Report) -> tuple[Cidr, ...]:
             "none can be used; load balancer addresses are open to every source",
         )
     return merge_cidrs(ranges)
+
+
+def _check_ranges(
+    ranges: Sequence[Cidr], vips: Iterable[Addr], families: Iterable[Family], report: Report
+) -> None:
+    """Ranges of one family say nothing of the other, whose addresses stay open (SVC-18)."""
+    if not ranges:
+        return
+    restricted = {cidr.family for cidr in ranges}
+    for family in families:
+        if family not in restricted and any(family_of(vip) is family for vip in vips):
+            report.add(
+                "spec.loadBalancerSourceRanges",
+                f"none is {family}; its {family} load balancer addresses are open to every source",
+            )
 
 
 def _of_family(addrs: list[Addr], like: Addr) -> tuple[Addr, ...]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from nodeproxy.config.doubts import doubts_about, notes_on
 from nodeproxy.config.schema import Config, LocalMode
 from nodeproxy.model.addresses import Cidr, parse_cidr
@@ -24,6 +26,22 @@ def test_networks_of_one_family_leave_the_other_open():
 
 def test_networks_of_both_families_raise_no_doubt():
     assert doubts_about(config("192.168.0.0/16", "2001:db8::/64")) == []
+
+
+@pytest.mark.parametrize("cidr", ["127.0.0.1/32", "127.0.0.0/8", "127.0.2.0/28"])
+def test_loopback_addresses_accept_no_node_ports(cidr: str):
+    """DP-54, TS-1005, TS-1006: nothing else is left of such a network."""
+    doubts = doubts_about(config(cidr, "10.0.0.0/8", "2001:db8::/64"))
+
+    assert doubts == [
+        f"--nodeport-addresses: {cidr} holds loopback addresses only, which accept no NodePorts "
+        "in nftables mode"
+    ]
+
+
+@pytest.mark.parametrize("cidr", ["64.0.0.0/2", "128.0.2.0/28", "0.0.0.0/0"])
+def test_a_network_with_more_than_loopback_raises_no_doubt(cidr: str):
+    assert doubts_about(config(cidr, "::/0")) == []
 
 
 def test_a_missing_cluster_cidr_is_told_with_its_consequence():

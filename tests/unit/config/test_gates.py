@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from nodeproxy.config.gates import ENDPOINT_SLICE_PROXYING, FeatureGates, parse_feature_gates
+from nodeproxy.config.gates import (
+    ALLOW_SERVICE_EXTERNAL_IPS,
+    ENDPOINT_SLICE_PROXYING,
+    FeatureGates,
+    parse_feature_gates,
+)
 
 
 def test_endpoint_slices_are_the_default_source() -> None:
@@ -10,6 +15,14 @@ def test_endpoint_slices_are_the_default_source() -> None:
 
     assert gates.is_enabled(ENDPOINT_SLICE_PROXYING)
     assert not gates.is_explicit(ENDPOINT_SLICE_PROXYING)
+
+
+def test_external_ips_are_allowed_unless_refused() -> None:
+    """SVC-11."""
+    refused = parse_feature_gates("AllowServiceExternalIPs=false")
+
+    assert FeatureGates().is_enabled(ALLOW_SERVICE_EXTERNAL_IPS)
+    assert not refused.is_enabled(ALLOW_SERVICE_EXTERNAL_IPS)
 
 
 def test_a_gate_that_was_set_is_known_to_be_explicit() -> None:
@@ -32,7 +45,7 @@ def test_groups_of_gates_are_accepted_and_change_nothing() -> None:
 
 def test_an_unknown_gate_is_refused_with_the_known_ones() -> None:
     """CFG-30."""
-    with pytest.raises(ValueError, match=r'unrecognized feature gate "Foo"; known: EndpointSlice'):
+    with pytest.raises(ValueError, match=r'unrecognized feature gate "Foo"; known: AllowService'):
         parse_feature_gates("Foo=true")
 
 

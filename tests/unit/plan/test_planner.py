@@ -10,7 +10,14 @@ from nodeproxy.model.events import SourceEvent
 from nodeproxy.model.keys import Protocol, ServicePortKey
 from nodeproxy.plan.planner import Planner
 from nodeproxy.plan.settings import PlanOptions
-from nodeproxy.plan.types import LocalDetector, PlanDelta, PlanKey, ServicePortPlan, Treatment
+from nodeproxy.plan.types import (
+    LocalDetector,
+    PlanDelta,
+    PlanKey,
+    Reason,
+    ServicePortPlan,
+    Treatment,
+)
 from nodeproxy.state.cluster import ClusterState
 from tests.support.builders import (
     ServiceBuilder,
@@ -381,6 +388,54 @@ class TestOwnNode:
         agent = Agent(PlanOptions(masquerade_all=True))
 
         assert agent.take().settings[V4].masquerade_all
+
+
+class TestNodePortsEverywhere:
+    """DP-52: told when a Service has one in a family of which the node has no address."""
+
+    def test_they_are_told_once_for_a_family(self, agent: Agent):
+        agent.take(node("n1").internal_ip("192.168.0.2").upserted(), web().upserted())
+        dual = service("web").cluster_ip("10.96.0.10", "fd00::10").port(80).node_port(30080)
+        other = service("dns").cluster_ip("fd00::53").port(53).node_port(30053)
+
+        told = [agent.take(b.upserted()).remarks for b in (dual, other)]
+
+        assert [len(remarks) for remarks in told] == [1, 0]
+        assert "no IPv6 address of this node is known" in told[0][0]
+
+    def test_they_are_told_again_after_they_were_limited(self, agent: Agent):
+        builder = web().node_port(30080)
+        agent.take(builder.upserted())
+        agent.take(node("n1").internal_ip("192.168.0.2").upserted())
+        agent.take(node("n1").upserted())
+
+        delta = agent.take(builder.node_port(30081).upserted())
+
+        assert len(delta.remarks) == 1
+
+    def test_services_without_one_need_no_address(self, agent: Agent):
+        assert agent.take(web().upserted()).remarks == ()
+
+
+class TestExternalIps:
+    def test_a_feature_gate_ignores_them(self):
+        """SVC-11: no frontend and no claim, so others may have the address."""
+        agent = Agent(PlanOptions(allows_external_ips=False))
+        shared = web("b", 12).load_balancer_ip("1.2.3.4")
+
+        delta = agent.take(web("a", 11).external_ip("1.2.3.4").upserted(), shared.upserted())
+
+        assert delta.conflicts == ()
+        assert [str(f) for f in agent.plan("a").frontends] == ["10.96.0.11:80/tcp"]
+        assert "1.2.3.4:80/tcp" in map(str, agent.plan("b").frontends)
+
+    def test_ignored_ones_still_make_a_service_reachable_from_outside(self):
+        """SVC-11 [Q]: the raw list decides about the pools (EP-41)."""
+        agent = Agent(PlanOptions(allows_external_ips=False))
+
+        agent.take(web().external_ip("1.2.3.4").local().upserted(), pods("10.0.0.1").upserted())
+
+        assert agent.plan("web").selection.local_reason is Reason.NONE_LOCAL
 
 
 class TestServiceCidrs:

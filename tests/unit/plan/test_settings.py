@@ -5,10 +5,17 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from nodeproxy.config.gates import ALLOW_SERVICE_EXTERNAL_IPS, FeatureGates
 from nodeproxy.config.schema import Config, LocalMode
 from nodeproxy.model.addresses import Addr, Cidr, Family, format_addr, parse_addr, parse_cidr
 from nodeproxy.model.node import NodeInfo
-from nodeproxy.plan.settings import PlanOptions, family_settings, plan_options_from, remarks_on
+from nodeproxy.plan.settings import (
+    PlanOptions,
+    family_settings,
+    plan_options_from,
+    remarks_on,
+    unlimited_node_ports,
+)
 from nodeproxy.plan.types import NodePortAddresses
 
 V4, V6 = Family.IPV4, Family.IPV6
@@ -121,6 +128,28 @@ def detectors(options: PlanOptions, own: NodeInfo | None = None) -> list[str]:
     return [
         "" if d is None else str(d.cidr or d.interface or f"{d.interface_prefix}*") for d in found
     ]
+
+
+class TestUnlimitedNodePorts:
+    """DP-52: `primary` of a family without address is every address, which is worth telling."""
+
+    @pytest.mark.parametrize(
+        ("options", "families"),
+        [
+            pytest.param(PlanOptions(), [V6], id="IPv4 node"),
+            pytest.param(PlanOptions(bind_address=parse_addr("fd00::2")), [], id="bound to IPv6"),
+            pytest.param(
+                PlanOptions(node_port_addresses=cidrs("10.0.0.0/8")), [], id="networks named"
+            ),
+            pytest.param(PlanOptions(node_port_addresses=()), [], id="all asked for"),
+        ],
+    )
+    def test_the_families_without_address_are_told(
+        self, options: PlanOptions, families: list[Family]
+    ):
+        settings = family_settings(options, node("192.168.0.2"))
+
+        assert [f for f in (V4, V6) if unlimited_node_ports(options, settings[f])] == families
 
 
 class TestLocalDetectionModes:
@@ -261,6 +290,22 @@ def test_options_come_from_the_configuration():
         bridge_interface="cbr0",
         interface_name_prefix="cali",
     )
+
+
+def test_external_ips_are_ignored_by_a_feature_gate():
+    """SVC-11."""
+    gates = FeatureGates({ALLOW_SERVICE_EXTERNAL_IPS: False})
+
+    assert not plan_options_from(Config(node_name="n1", feature_gates=gates)).allows_external_ips
+    assert plan_options_from(Config(node_name="n1")).allows_external_ips
+
+
+@pytest.mark.parametrize("bit", [0, 14, 31])
+def test_any_bit_of_the_mark_may_ask_for_masquerading(bit: int):
+    """TS-1354."""
+    options = plan_options_from(Config(node_name="n1", masquerade_bit=bit))
+
+    assert [s.masquerade_mark for s in family_settings(options, None).values()] == [1 << bit] * 2
 
 
 def test_the_usual_mark_is_bit_fourteen():

@@ -396,6 +396,30 @@ class TestSourceRanges:
         """SVC-18."""
         assert read_one(web().port(80).source_range("2001:db8::/32")).source_ranges == ()
 
+    def test_a_family_left_open_is_told_if_it_has_load_balancer_ips(self):
+        """SVC-18."""
+        builder = web().port(80).load_balancer_ip("1.2.3.4").source_range("2001:db8::/32")
+
+        assert complaints(builder) == {
+            "spec.loadBalancerSourceRanges": (
+                "none is IPv4; its IPv4 load balancer addresses are open to every source"
+            )
+        }
+
+    @pytest.mark.parametrize("ranges", [["2001:db8::/32", "10.0.0.0/8"], ["0.0.0.0/0", "::1/128"]])
+    def test_ranges_of_both_families_are_no_mistake(self, ranges: list[str]):
+        builder = web().cluster_ip("10.96.0.10", "fd00:96::10").port(80).source_range(*ranges)
+
+        assert complaints(builder.load_balancer_ip("1.2.3.4", "2001:db8:f::4")) == {}
+
+    def test_the_annotation_is_not_read(self):
+        """SVC-19."""
+        key = "service.beta.kubernetes.io/load-balancer-source-ranges"
+
+        port = read_one(web().port(80).load_balancer_ip("1.2.3.4").annotation(key, "10.0.0.0/8"))
+
+        assert port.source_ranges == ()
+
     def test_only_broken_ranges_leave_the_vip_open_and_say_so(self):
         """SVC-18."""
         builder = web().port(80).source_range("10.1.2", "nonsense/8")
