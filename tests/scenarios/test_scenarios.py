@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.scenarios.levels import LEVELS
+from tests.support.scenarios.mistakes import ScenarioError
 from tests.support.scenarios.model import Answer, Packet, Scenario
 from tests.support.scenarios.parsing import read_scenario
 from tests.support.scenarios.planlevel import PlanLevel
 from tests.support.scenarios.replay import (
     TELLINGS,
     EndState,
+    depends_on_history,
     end_state,
     packets_of,
     replay,
@@ -25,9 +27,12 @@ from tests.support.scenarios.world import node_addresses
 FOLDER = Path(__file__).parent
 FILES = sorted(FOLDER.rglob("*.txt"))
 
-every_scenario = pytest.mark.parametrize(
-    "path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}"
-)
+
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+every_scenario = pytest.mark.parametrize("path", FILES, ids=name_of)
 
 
 @cache
@@ -61,6 +66,22 @@ def test_packets_meet_what_the_scenario_says(path: Path, level: str):
     ]
 
     assert not failures, "\n".join(map(str, failures))
+
+
+def is_the_same_to_a_new_agent(path: Path) -> bool:
+    try:
+        return not depends_on_history(scenario_of(path))
+    except ScenarioError:
+        return True
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if is_the_same_to_a_new_agent(path)], ids=name_of
+)
+@pytest.mark.parametrize("level", LEVELS)
+def test_packets_meet_the_same_when_the_agent_is_killed_before_every_step(path: Path, level: str):
+    """DP-64, DP-92: and clients with affinity do not notice."""
+    assert not failures_of(scenario_of(path), LEVELS[level], restarting=True)
 
 
 @every_scenario

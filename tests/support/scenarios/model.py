@@ -166,7 +166,7 @@ class Manifest(msgspec.Struct, frozen=True):
     @property
     def file_name(self) -> str:
         """A name for a file that holds this object alone."""
-        return f"{self.kind}.{self.namespace or '-'}.{self.name}.json".lower()
+        return _file_name(self.kind, self.namespace, self.name)
 
 
 class Deletion(msgspec.Struct, frozen=True):
@@ -180,7 +180,11 @@ class Deletion(msgspec.Struct, frozen=True):
     @property
     def file_name(self) -> str:
         """The name of the file that held the object."""
-        return f"{self.kind}.{self.namespace or '-'}.{self.name}.json".lower()
+        return _file_name(self.kind, self.namespace, self.name)
+
+
+def _file_name(kind: Kind, namespace: str, name: str) -> str:
+    return f"{kind}.{namespace or '-'}.{name}.json".lower()
 
 
 class Apply(msgspec.Struct, frozen=True, tag=True):

@@ -65,6 +65,12 @@ def history_of(scenario: Scenario) -> History:
     return history
 
 
+def depends_on_history(scenario: Scenario) -> bool:
+    """True if an agent that starts in the middle of it knows less than one that was there."""
+    sections = (each for each in scenario.sections if isinstance(each, Apply | Delete))
+    return list(history_of(scenario)) != list(map(update_of, sections))
+
+
 def _without_traces(update: Update, usable: set[str]) -> Update:
     """An update without versions that leave a former one in force."""
     kept: Update = {}

@@ -73,9 +73,11 @@ class Run:
         """Let the dataplane know the plan as it is."""
         self.dataplane.update(self.cluster.plans, self.cluster.settings)
 
-    def play(self) -> None:
-        """All sections in their order."""
+    def play(self, *, restarting: bool = False) -> None:
+        """All sections in their order; if asked, each by an agent that has just started."""
         for section in self.scenario.sections:
+            if restarting:
+                self.restart()
             match section:
                 case Apply() | Delete():
                     self.cluster.take(update_of(section))
@@ -171,9 +173,13 @@ def answer_text(answer: Answer) -> str:
 
 
 def failures_of(
-    scenario: Scenario, make: MakeDataplane, choose: Choose = first
+    scenario: Scenario,
+    make: MakeDataplane,
+    choose: Choose = first,
+    *,
+    restarting: bool = False,
 ) -> Sequence[Failure]:
     """The expectations of a scenario that do not hold on a dataplane."""
     run = Run(scenario, make, choose)
-    run.play()
+    run.play(restarting=restarting)
     return run.failures
