@@ -10,7 +10,7 @@
     2001:db8::9   |       |                        ...  +----- ...
     203.0.113.130 |                                crowd+----- eth0  10.244.1.0/24, all of it
                   |
-    far --------- +   10.244.7.11 .. 13, fd00:10:244:7::11 .. 13      pods of another node
+    far-a .. -c - +   10.244.7.11 .. 13, fd00:10:244:7::11 .. 13      pods of another node
 
 Everything is a network namespace without a name, held open by this process alone. The host's
 interfaces, routes and rules are never touched, and when this process ends, however it ends, the
@@ -21,5 +21,6 @@ Parts: `namespace` (a namespace and how to act inside it), `topology` and `wirin
 above: who is there, how they are linked), `server` and `traffic` (who answers, who asks), `lines`
 and `sctp` (how they speak), `flows` (what connection tracking made of it), `agent` (the agent's
 process), `nft` (what the kernel has), `objects` and `manifests` (Kubernetes objects for it),
-`requirements` (what the machine must offer). Nothing here imports nodeproxy: the agent is run as an operator runs it.
+`requirements` (what the machine must offer). Nothing here imports nodeproxy: the agent is run as
+an operator runs it.
 """

@@ -2,8 +2,8 @@
 
 Pods hang on a veth and a host route each: without br_netfilter pods on one bridge would answer
 each other past the node. Those outside share a bridge, the switch of the site, on which each
-knows only whom it must: clients and the far node send everything to the node, so that questions
-and answers pass its rules, whoever asks.
+knows only whom it must: clients and pods of the far node send everything to the node, so that
+questions and answers pass its rules, whoever asks.
 
 All hardware addresses and neighbours are fixed, so that no ARP, no neighbour discovery and no
 duplicate address detection delays the first packet.
@@ -79,7 +79,7 @@ class Site(NamedTuple):
 
     node: Port
     client: Port
-    far: Port
+    far_pods: Sequence[Port]
     router: Port
 
 
@@ -87,7 +87,7 @@ def link(site: Site, pods: Sequence[PodPort]) -> None:
     """Make the switch and all links; they are up afterwards, without addresses."""
     router = site.router.namespace
     router.ip(f"link add eth0 address {_mac(site.router.number)} type bridge", "link set eth0 up")
-    for port in (site.node, site.client, site.far):
+    for port in (site.node, site.client, *site.far_pods):
         name = f"to-{port.namespace.name}"
         router.ip(
             f"link add {name} type veth "
@@ -106,23 +106,20 @@ def link(site: Site, pods: Sequence[PodPort]) -> None:
     site.node.namespace.ip(*lines)
 
 
-def node_lines(
-    site: Site, pods: Sequence[PodPort], others: Pair, far_networks: Pair, strangers: Pair
-) -> list[str]:
+def node_lines(site: Site, pods: Sequence[PodPort], others: Pair, strangers: Pair) -> list[str]:
     """Addresses and routes of the node.
 
     Args:
         site: who is around.
         pods: who is on it.
         others: its further addresses; what it sends comes from the first pair all the same.
-        far_networks: the pod networks of the far node.
         strangers: addresses behind the client.
     """
     lines = [f"addr add {a}/{_length(a)} dev eth0" for a in site.node.addresses]
     # preferred_lft 0: never chosen as a source; what the node sends comes from the first pair.
     lines += [f"addr add {a}/{_length(a)} dev eth0 preferred_lft 0" for a in others]
-    lines += _neighbours(site.client, site.far, site.router)
-    lines += _via(site.far, far_networks) + _via(site.client, strangers)
+    lines += _on_link(site.far_pods) + _neighbours(site.client, *site.far_pods, site.router)
+    lines += _via(site.client, strangers)
     lines += _via(site.router, ("default", "default"))
     for pod in pods:
         name = pod.namespace.name
@@ -144,13 +141,11 @@ def client_lines(site: Site, strangers: Pair) -> list[str]:
     return lines + _neighbours(site.node, site.router) + _via(site.node, ("default", "default"))
 
 
-def far_lines(site: Site, pods: Sequence[Pair], networks: Pair) -> list[str]:
-    """Addresses and routes of the far node with its pods: it knows the first node only."""
-    lines = [f"addr add {a} dev eth0" for a in site.far.addresses]
-    lines += [f"addr add {a} dev eth0" for pair in pods for a in pair]
-    lines += [f"route add {a} dev eth0" for a in site.node.addresses]
-    lines += _neighbours(site.node) + _via(site.node, ("default", "default"))
-    return lines + [f"route add unreachable {network}" for network in networks]
+def far_pod_lines(site: Site, pod: Port) -> list[str]:
+    """Addresses and routes of a pod of another node: all it knows is the first node."""
+    lines = [f"addr add {address} dev eth0" for address in pod.addresses]
+    lines += _on_link([site.node]) + _neighbours(site.node)
+    return lines + _via(site.node, ("default", "default"))
 
 
 def router_lines(site: Site, behind_node: Sequence[Pair], strangers: Pair) -> list[str]:
@@ -161,7 +156,8 @@ def router_lines(site: Site, behind_node: Sequence[Pair], strangers: Pair) -> li
     """
     lines = ["link set lo up"]
     lines += [f"addr add {a}/{_length(a)} dev eth0" for a in site.router.addresses]
-    lines += _neighbours(site.node, site.client, site.far) + _via(site.client, strangers)
+    lines += _on_link(site.far_pods) + _neighbours(site.node, site.client, *site.far_pods)
+    lines += _via(site.client, strangers)
     for pair in behind_node:
         lines += _via(site.node, pair)
     return [*lines, *_END_OF_THE_WORLD]
@@ -183,6 +179,10 @@ def _via(gateway: Port, networks: Pair) -> list[str]:
         f"route add {network} via {address} dev eth0"
         for network, address in zip(networks, gateway.addresses, strict=True)
     ]
+
+
+def _on_link(ports: Sequence[Port]) -> list[str]:
+    return [f"route add {address} dev eth0" for port in ports for address in port.addresses]
 
 
 def _neighbours(*ports: Port) -> list[str]:

@@ -13,7 +13,6 @@ from lab import nft
 from lab.flows import FlowLog
 from lab.topology import (
     CLIENT_ADDRESSES,
-    FAR_POD_ADDRESSES,
     NODE_ADDRESSES,
     STRANGER_ADDRESSES,
     Lab,
@@ -82,8 +81,8 @@ def test_every_address_of_the_crowd_answers_for_itself(lab: Lab, kind: PacketKin
     assert [a.server for a in answers if isinstance(a, Answer)] == addresses
 
 
-def test_pods_of_the_far_node_answer_everybody_unchanged(lab: Lab, kind: PacketKind):
-    targets = [Target(kind.protocol, pick(pair, kind), 8080) for pair in FAR_POD_ADDRESSES]
+def test_pods_of_another_node_answer_everybody_unchanged(lab: Lab, kind: PacketKind):
+    targets = [Target(kind.protocol, pick(pod.addresses, kind), 8080) for pod in lab.far_pods]
     callers = (lab.client, lab.node, lab.pods[0].namespace)
 
     answers = [ask(caller, target) for caller in callers for target in targets]
@@ -92,13 +91,14 @@ def test_pods_of_the_far_node_answer_everybody_unchanged(lab: Lab, kind: PacketK
     assert [a.server for a in answers if isinstance(a, Answer)] == 3 * [t.address for t in targets]
 
 
-def test_pods_are_reached_from_the_far_node_and_from_strangers(lab: Lab, kind: PacketKind):
+def test_pods_are_reached_from_another_node_and_from_strangers(lab: Lab, kind: PacketKind):
     target = Target(kind.protocol, pick(lab.pods[0].addresses, kind), 8080)
-    far, stranger = pick(FAR_POD_ADDRESSES[1], kind), pick(STRANGER_ADDRESSES, kind)
+    far_pod, stranger = lab.far_pods[1], pick(STRANGER_ADDRESSES, kind)
 
-    answers = [ask(lab.far, target, source=far), ask(lab.client, target, source=stranger)]
+    answers = [ask(far_pod.namespace, target), ask(lab.client, target, source=stranger)]
 
-    assert [a.seen_as for a in answers if isinstance(a, Answer)] == [far, stranger]
+    seen_as = [a.seen_as for a in answers if isinstance(a, Answer)]
+    assert seen_as == [pick(far_pod.addresses, kind), stranger]
 
 
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
@@ -125,7 +125,7 @@ def test_closed_port_refuses_at_once(lab: Lab, kind: PacketKind):
 
 @pytest.mark.parametrize("address", ["10.96.0.5", "fd00:10:96::5", "1.2.3.4", "2001:db8:f::4"])
 def test_nobody_answers_for_a_service_address(lab: Lab, address: str):
-    callers = (lab.client, lab.node, lab.pods[0].namespace, lab.far)
+    callers = (lab.client, lab.node, lab.pods[0].namespace, lab.far_pods[0].namespace)
 
     outcomes = [ask(caller, Target("tcp", address, 80)) for caller in callers]
 
