@@ -47,6 +47,7 @@ async def put_services(cluster: Cluster, *names: str) -> None:
 async def test_everything_there_is_is_told_and_each_kind_is_complete_once(
     cluster: Cluster, limits: WatchLimits
 ):
+    """TS-503."""
     namespace = cluster.namespace
     await put_services(cluster, "a", "b", "c", "d", "e")
     await cluster.put(endpoint_slice("a-1", "a", namespace=namespace, backends=BACKENDS))
@@ -122,6 +123,7 @@ async def test_endpoints_are_told_in_their_mode_and_slices_are_not(cluster: Clus
 
 
 async def test_a_change_a_creation_and_a_removal_are_told(cluster: Cluster, limits: WatchLimits):
+    """TS-501, TS-502."""
     namespace = cluster.namespace
     await put_services(cluster, "old", "stays")
     async with following(cluster.source(limits=limits), namespace) as follower:
@@ -202,6 +204,7 @@ async def test_a_service_that_another_proxy_gives_up_comes(cluster: Cluster):
 
 
 async def test_only_the_own_node_is_told(cluster: Cluster):
+    """EP-3, TS-504."""
     async with following(cluster.source()) as follower:
         await follower.wait_synced()
 

@@ -187,6 +187,124 @@ class TestChanges:
         assert agent.take(web("zoo", 12).external_ip("1.2.3.4").upserted()).conflicts == ()
 
 
+def reached() -> ServiceBuilder:
+    """A Service with every way in."""
+    return web().node_port(30080).external_ip("198.51.100.7").load_balancer_ip("1.2.3.4")
+
+
+class TestWhatChangesAPlan:
+    """SVC-42: derived attributes do, and nothing else."""
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            pytest.param(reached().affinity(60), id="affinity"),
+            pytest.param(reached().source_range("10.0.0.0/8"), id="source ranges"),
+            pytest.param(reached().local(), id="external policy"),
+            pytest.param(reached().internal_local(), id="internal policy"),
+            pytest.param(reached().external_ip("198.51.100.8"), id="external IP"),
+            pytest.param(reached().load_balancer_ip("5.6.7.8"), id="load balancer IP"),
+            pytest.param(reached().node_port(30081), id="NodePort"),
+            pytest.param(reached().cluster_ip("10.96.0.99"), id="ClusterIP"),
+            pytest.param(reached().local().health_check(30000), id="health check"),
+        ],
+    )
+    def test_every_attribute_does_and_back_again(self, agent: Agent, changed: ServiceBuilder):
+        agent.take(reached().upserted(), pods("10.0.0.1").upserted())
+        before = agent.plan("web")
+
+        there = agent.take(changed.upserted())
+        back = agent.take(reached().upserted())
+
+        assert (set(there.puts), set(back.puts)) == ({key("web")}, {key("web")})
+        assert there.puts[key("web")] != before
+        assert back.puts[key("web")] == before
+
+    @pytest.mark.parametrize(
+        ("seconds", "other"),
+        [
+            pytest.param(60, 120, id="another timeout"),
+            pytest.param(60, 0, id="switched off"),
+            pytest.param(None, 60, id="not the default any more"),
+        ],
+    )
+    def test_affinity_changes_with_its_timeout(self, agent: Agent, seconds: int | None, other: int):
+        """SVC-22."""
+        agent.take(web().affinity(seconds).upserted())
+
+        delta = agent.take((web().affinity(other) if other else web()).upserted())
+
+        assert delta.puts[key("web")].affinity_seconds == other
+
+    def test_the_default_timeout_may_be_written_or_left_out(self, agent: Agent):
+        """SVC-22 [N]: three hours either way, so it is no change."""
+        agent.take(web().affinity(10800).upserted())
+
+        assert agent.take(web().affinity().upserted()).is_empty
+        assert agent.plan("web").affinity_seconds == 10800
+
+    @pytest.mark.parametrize(
+        "turned",
+        [
+            pytest.param(web().label("service.kubernetes.io/service-proxy-name"), id="other proxy"),
+            pytest.param(web().cluster_ip("None"), id="headless"),
+            pytest.param(web().type("ExternalName"), id="ExternalName"),
+        ],
+    )
+    def test_a_service_that_is_not_served_any_more_has_no_plan(
+        self, agent: Agent, turned: ServiceBuilder
+    ):
+        """SVC-44, EP-4; served again, its endpoints are still known."""
+        agent.take(web().upserted(), pods("10.0.0.1").upserted())
+
+        gone = agent.take(turned.upserted())
+        back = agent.take(web().upserted())
+
+        assert (gone.puts, gone.removes) == ({}, {key("web")})
+        assert pool(back.puts[key("web")]) == ["10.0.0.1:8080"]
+
+
+class TestNamedPorts:
+    """EP-17, EP-25: slices say which number a port's name means, each for its own endpoints."""
+
+    def test_one_name_may_mean_a_number_for_each_slice(self, agent: Agent):
+        old = slice_("web-1", service="web").port(8080, "http").endpoint("10.0.0.1")
+        new = slice_("web-2", service="web").port(9090, "http").endpoint("10.0.0.2")
+        builder = service("web").cluster_ip("10.96.0.10").port(80, "http")
+
+        agent.take(builder.upserted(), old.upserted(), new.upserted())
+
+        assert pool(agent.plan("web", "http")) == ["10.0.0.1:8080", "10.0.0.2:9090"]
+
+    def test_one_pod_may_answer_on_both_numbers_during_a_rollout(self, agent: Agent):
+        """TS-109."""
+        old = slice_("web-1", service="web").port(80, "http").endpoint("10.0.0.1")
+        new = slice_("web-2", service="web").port(8080, "http").endpoint("10.0.0.1")
+        builder = service("web").cluster_ip("10.96.0.10").port(80, "http")
+
+        agent.take(builder.upserted(), old.upserted(), new.upserted())
+
+        assert pool(agent.plan("web", "http")) == ["10.0.0.1:80", "10.0.0.1:8080"]
+
+    def test_a_name_and_its_protocol_belong_together(self, agent: Agent):
+        udp = slice_("web-1", service="web").port(8080, "http", "UDP").endpoint("10.0.0.1")
+        builder = service("web").cluster_ip("10.96.0.10").port(80, "http")
+
+        agent.take(builder.upserted(), udp.upserted())
+
+        assert pool(agent.plan("web", "http")) == []
+
+    def test_endpoints_mode_has_named_ports_too(self, agent: Agent):
+        """EPS-9."""
+        builder = service("web").cluster_ip("10.96.0.10").port(80, "http")
+        found = endpoints("web").port(8080, "http").address("10.0.0.1")
+        found.subset().port(9090, "http").address("10.0.0.2")
+
+        agent.take(builder.upserted(), found.upserted())
+
+        assert pool(agent.plan("web", "http")) == ["10.0.0.1:8080", "10.0.0.2:9090"]
+
+
 class TestAttributes:
     def test_everything_a_backend_needs_is_carried(self, agent: Agent):
         builder = (

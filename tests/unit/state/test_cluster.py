@@ -190,6 +190,16 @@ class TestSlices:
 
         assert texts(look_up(state)) == ["10.0.1.1:80"]
 
+    def test_a_port_that_goes_takes_its_endpoints_along_and_no_others(self, state: ClusterState):
+        """TS-208."""
+        state.apply(upserted(generated(1, 3)))
+
+        changes = state.apply(upserted(generated(1, 3, ports=(80,))))
+
+        assert changes.services == {WEB}
+        assert len(look_up(state)) == 3
+        assert look_up(state, port_name="port-1") == ()
+
     def test_a_relabelled_slice_moves_to_its_new_service(self, state: ClusterState):
         """EP-15 [N]; the peer leaves the endpoints at the old Service."""
         state.apply(upserted(generated(1, 1, name="s")))

@@ -165,6 +165,23 @@ async def test_files_come_go_and_are_moved_in(tmp_path: Path):
         await told.has("dns")
 
 
+@pytest.mark.parametrize("value", ["other", '""', ""], ids=["a name", "empty text", "nothing"])
+async def test_a_service_given_to_another_proxy_goes_and_comes_back(tmp_path: Path, value: str):
+    """EP-4: as if its watch did not select it any more; the label's value does not count."""
+    file = tmp_path / "web.yaml"
+    file.write_text(documents(service_text(), service_text("same")))
+    label = f"service.kubernetes.io/service-proxy-name: {value}"
+    others = service_text().replace("name: web", f"name: web\n  labels:\n    {label}")
+
+    async with running(source_of(tmp_path)) as told:
+        file.write_text(documents(others, service_text("same")))
+        await told.has("same")
+        file.write_text(documents(service_text(), service_text("same")))
+        await told.has("same", "web")
+
+    assert told.removals == ["web"]
+
+
 async def test_renamed_file_tells_nothing(tmp_path: Path):
     (tmp_path / "a.yaml").write_text(service_text())
 
