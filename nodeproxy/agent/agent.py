@@ -58,11 +58,11 @@ async def run_agent(config: Config) -> None:
     """
     # Until the first sync nearly everything that is allocated stays; collecting finds nothing.
     gc.disable()
-    with NetfilterSocket() as channel:
+    with NetfilterSocket() as channel, NetfilterSocket() as second_channel:
         families = usable_families()
         for family in families:
             probe(channel, family)
-        parts = _parts(config, channel, families)
+        parts = _parts(config, channel, second_channel, families)
         _log.info(
             "agent started version=%s node=%s mode=%s families=%s",
             __version__,
@@ -74,7 +74,12 @@ async def run_agent(config: Config) -> None:
     _log.info("agent stopped; the rules stay in place")
 
 
-def _parts(config: Config, channel: NetfilterSocket, families: tuple[Family, ...]) -> list[Part]:
+def _parts(
+    config: Config,
+    channel: NetfilterSocket,
+    second_channel: NetfilterSocket,
+    families: tuple[Family, ...],
+) -> list[Part]:
     """Everything the agent consists of, wired together."""
     source = open_source(config)
     inbox = Inbox()
@@ -94,6 +99,7 @@ def _parts(config: Config, channel: NetfilterSocket, families: tuple[Family, ...
     return [
         Part("sync", loop.run()),
         Part("foreign-changes", _watch(watcher, observer)),
+        Part("affinity-records", backend.keep_records(second_channel)),
         Part("source", source.run(inbox)),
         Part("servers", _serve(config, observer, health, metrics)),
     ]

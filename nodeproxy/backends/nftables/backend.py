@@ -6,6 +6,7 @@ other (DP-82).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -61,6 +62,16 @@ class NftablesBackend:
             raise failures[0]
         seconds = time.perf_counter() - started
         return CommitReport(totals.operations, seconds, totals.read_backs, self.quarantined())
+
+    async def keep_records(self, channel: Channel) -> None:
+        """Correct large numbers of affinity records for ever, beside the commits.
+
+        Args:
+            channel: one of its own, not the one that commits.
+        """
+        async with asyncio.TaskGroup() as group:
+            for table in self._tables.values():
+                group.create_task(table.records.run(channel))
 
     def mark_stale(self, reason: str) -> None:
         """See `Backend.mark_stale`."""

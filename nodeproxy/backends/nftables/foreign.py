@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from nodeproxy.backends.nftables.objects import TABLE
+from nodeproxy.backends.nftables.sets import AFFINITY
 from nodeproxy.netlink import attributes
 from nodeproxy.netlink import nf_tables as nf
 from nodeproxy.netlink.attributes import parse_string, parse_u32
@@ -69,6 +70,8 @@ def foreign_change(notifications: Sequence[Received]) -> str:
         if received.nft_kind == nf.NFT_MSG_NEWGEN:
             culprits[received.portid] = _process(found)
         elif parse_string(found.get(_TABLE_NAME_ATTRIBUTE, b"")) == TABLE:
+            if _is_about_records(received.nft_kind, found):
+                continue
             what = _EVENTS.get(received.nft_kind, "changed")
             # A deleted table is told last, after all that went with it.
             if received.portid not in touched or received.nft_kind == nf.NFT_MSG_DELTABLE:
@@ -77,6 +80,12 @@ def foreign_change(notifications: Sequence[Received]) -> str:
         f"{what} by {culprits.get(portid, 'an unknown process')}"
         for portid, what in touched.items()
     )
+
+
+def _is_about_records(kind: int, found: dict[int, bytes]) -> bool:
+    """Affinity records are written by packets and forgotten by anybody: no part of the rules."""
+    is_element = kind in (nf.NFT_MSG_NEWSETELEM, nf.NFT_MSG_DELSETELEM)
+    return is_element and parse_string(found.get(nf.NFTA_SET_ELEM_LIST_SET, b"")) == AFFINITY
 
 
 def _process(found: dict[int, bytes]) -> str:

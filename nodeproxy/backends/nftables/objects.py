@@ -231,7 +231,7 @@ class ValueKind(enum.Enum):
     """Written by packets; the data is an address and a port, each element has a timeout."""
 
 
-MAX_RECORDS = 1 << 20
+MAX_RECORDS = 1 << 18
 """Room in a set of records; when it is full, new clients are not remembered."""
 
 

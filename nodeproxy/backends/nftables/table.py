@@ -79,7 +79,7 @@ class FamilyTable:
         self.settings = settings
         self._family: Family = settings.family
         self._ids = AffinityIds()
-        self._records = RecordKeeper(channel, settings.family)
+        self.records = RecordKeeper(channel, settings.family)
         self._shape = Shape()
         self._skeleton = build_skeleton(settings, self._shape)
         self.mirror = Mirror()
@@ -215,7 +215,7 @@ class FamilyTable:
                 continue
             self._settle(portion, wanted, later, is_last=is_last)
             if is_last and not later:
-                await self._records.keep(self.mirror.content, fresh=may_quarantine)
+                await self.records.keep(self.mirror.content, fresh=may_quarantine)
                 return True
             await asyncio.sleep(0)
 
@@ -245,7 +245,7 @@ class FamilyTable:
                 return _Outcome.DOUBTFUL
             totals.operations += answer.count
         self.mirror.accept(difference.change)
-        self._records.notice(difference.change)
+        self.records.notice(difference.change)
         return _Outcome.ACCEPTED
 
     def _next_portion(self) -> tuple[list[PlanKey], dict[PlanKey, Wanted]]:

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from nodeproxy.backends.nftables.objects import Rule
+from nodeproxy.backends.nftables.text import rule_text
 from nodeproxy.backends.nftables.trace.records import Records
-from nodeproxy.model.addresses import Addr, format_addr_port
+from nodeproxy.model.addresses import Addr, Family, format_addr_port
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -49,14 +51,14 @@ Outcome = Passed | Refused | Dropped
 class Step(NamedTuple):
     """One rule that did something to the packet."""
 
+    family: Family
     chain: str
-    rule: str
-    """As nft prints it."""
+    rule: Rule
     note: str
     """What it came to: `10.244.0.11:8080`; empty if the rule says it all."""
 
     def __str__(self) -> str:
-        text = f"{self.chain}: {self.rule}"
+        text = f"{self.chain}: {rule_text(self.rule, self.family)}"
         return f"{text} -> {self.note}" if self.note else text
 
 

@@ -19,8 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from nodeproxy.backends.nftables.objects import Chain, Goto, Jump, Rule
-from nodeproxy.backends.nftables.text import rule_text
-from nodeproxy.backends.nftables.trace.effects import Flight, Move, Scene, effects_of
+from nodeproxy.backends.nftables.trace.effects import Effect, Flight, Move, Scene, effects_of
 from nodeproxy.backends.nftables.trace.endings import Path, Step
 from nodeproxy.backends.nftables.trace.frame import UntraceableError
 from nodeproxy.netlink import nf_tables as nf
@@ -103,17 +102,17 @@ class Passage:
             following = []
             for current, notes in running:
                 for effect in effects_of(statement, current.flight, self._scene):
-                    after = replace(
-                        current,
-                        flight=effect.flight,
-                        probability=current.probability * effect.share,
-                    )
+                    after = _affected(current, effect)
                     told = (*notes, effect.note) if effect.note else notes
                     if effect.move is Move.ON:
                         following.append((after, told))
-                        continue
-                    step = self._step(chain, rule, told)
-                    done += self._moved(way, after, effect.move, step, depth)
+                    elif effect.move is Move.STOP and after.flight is way.flight:
+                        done.append(after)
+                    else:
+                        step = self._step(chain, rule, told)
+                        done += self._moved(way, after, effect.move, step, depth)
+            if not following:
+                return done
             running = following
         ended = [_told(after, self._step(chain, rule, told)) for after, told in running]
         return done + ended
@@ -121,7 +120,7 @@ class Passage:
     def _moved(
         self, before: Way, after: Way, move: Move | Jump | Goto, step: Step, depth: int
     ) -> list[Way]:
-        """Follow what a rule's last statement says; `before` is the way before the rule."""
+        """Follow what ends a rule; `before` is the way before the rule."""
         match move:
             case Jump(name) | Goto(name):
                 target = self._scene.frame.chains[name]
@@ -131,14 +130,20 @@ class Passage:
                     return ways
                 return [replace(w, end=Move.STOP) if w.end is Move.ON else w for w in ways]
             case Move.STOP:
-                return [after if after.flight == before.flight else _told(after, step)]
+                return [_told(after, step)]
             case Move():
                 return [replace(_told(after, step), end=move)]
             case _:
                 assert_never(move)
 
     def _step(self, chain: Chain, rule: Rule, notes: Sequence[str]) -> Step:
-        return Step(chain.name, rule_text(rule, self._scene.frame.family), ", ".join(notes))
+        return Step(self._scene.frame.family, chain.name, rule, ", ".join(notes))
+
+
+def _affected(way: Way, effect: Effect) -> Way:
+    if effect.share != 1:
+        return replace(way, flight=effect.flight, probability=way.probability * effect.share)
+    return way if effect.flight is way.flight else replace(way, flight=effect.flight)
 
 
 def _told(way: Way, step: Step) -> Way:
@@ -147,7 +152,7 @@ def _told(way: Way, step: Step) -> Way:
 
 def _without_detour(before: Way, way: Way, step: Step) -> Way:
     """Leave out of the path that a chain was asked which had nothing to say."""
-    is_detour = way.end is Move.ON and way.path[-1] == step and way.flight == before.flight
+    is_detour = way.end is Move.ON and way.path[-1] is step and way.flight == before.flight
     return replace(way, path=before.path) if is_detour else way
 
 
@@ -158,6 +163,9 @@ def _accepted(way: Way) -> Way:
 
 def _merged(ways: Iterable[Way]) -> list[Way]:
     """One way for all that have become the same packet; the likeliest lends its path."""
+    ways = list(ways)
+    if len(ways) < 2:
+        return ways
     found: dict[tuple[Flight, Move], Way] = {}
     for way in ways:
         known = found.setdefault((way.flight, way.end), way)

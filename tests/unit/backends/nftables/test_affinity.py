@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Sequence
 
@@ -247,7 +248,7 @@ async def test_records_that_expire_meanwhile_do_not_stop_the_correction() -> Non
     await node.take(web().upserted(), pods("10.0.0.1", "10.0.0.2").upserted())
     remember(node.kernel, "10.0.0.1", 10_800_000, HOUR_MS)
     expiring = _ExpiringOnce(node.kernel)
-    node.backend._tables[V4]._records._channel = expiring
+    node.backend._tables[V4].records._channel = expiring
 
     report = await node.take(pods("10.0.0.2").upserted())
 
@@ -272,3 +273,23 @@ class _ExpiringOnce:
 
     def transact(self, batch: Sequence[bytes], last_seq: int) -> list[KernelError]:
         return self._kernel.transact(batch, last_seq)
+
+
+async def test_too_many_records_for_a_commit_are_corrected_beside_it() -> None:
+    """Reading takes a time that grows with the square of their number."""
+    node = ProgrammedNode()
+    await node.take(web().upserted(), pods("10.0.0.1", "10.0.0.2").upserted())
+    remember(node.kernel, "10.0.0.1", 10_800_000, HOUR_MS)
+    node.backend._tables[V4].records._count = 1_000_000
+
+    async with asyncio.TaskGroup() as group:
+        corrector = group.create_task(node.backend.keep_records(node.kernel))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await node.take(pods("10.0.0.2").upserted())
+        left_by_the_commit = len(node.kernel.table(V4).sets["affinity"].elements)
+        while node.kernel.table(V4).sets["affinity"].elements:  # noqa: ASYNC110  no event to wait for
+            await asyncio.sleep(0)
+        corrector.cancel()
+
+    assert left_by_the_commit == 1

@@ -62,3 +62,17 @@ def test_other_subsystems_and_garbage_are_passed_over():
     other = Received(1 << 8, 0, 0, 5, b"\x02\0\0\0")
 
     assert foreign_change([other, notification(nf.NFT_MSG_NEWRULE, b"\xff" * 7)]) == ""
+
+
+def test_records_of_affinity_are_no_rules():
+    """Another socket of ours deletes them, and whoever else does harms nothing."""
+    body = string(nf.NFTA_SET_ELEM_LIST_TABLE, "nodeproxy")
+    record = notification(
+        nf.NFT_MSG_DELSETELEM, body + string(nf.NFTA_SET_ELEM_LIST_SET, "affinity")
+    )
+    member = notification(
+        nf.NFT_MSG_DELSETELEM, body + string(nf.NFTA_SET_ELEM_LIST_SET, "affinity-members-60")
+    )
+
+    assert foreign_change([record, generation("nodeproxy", 77)]) == ""
+    assert foreign_change([member, generation("nft", 78)]) == "elements deleted by nft (pid 78)"
