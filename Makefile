@@ -1,12 +1,13 @@
 # Two commands for a fresh machine: `make demo` and `make test`. Both set up what they need.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv test demo bench lint format clean
+.PHONY: help setup venv test test-live demo bench lint format clean
 
 help:
 	@echo "make demo     a private node in network namespaces, real traffic through it (as root)"
 	@echo "make test     lint, format, types, import rules and all tests (as root, for those that"
 	@echo "              talk to the kernel); make test PYTEST='-k slices' runs some of them"
+	@echo "make test-live    every scenario as real packets (as root); make test sends some of them"
 	@echo "make bench    measure start, latency, memory and CPU (as root)"
 	@echo "make setup    install missing Debian packages and .venv; the others call it"
 	@echo "make lint     what can be checked without running anything"
@@ -26,6 +27,9 @@ export PYTEST
 
 test: setup
 	@tools/check.sh lint format types imports tests
+
+test-live: setup
+	@.venv/bin/pytest tests/live/test_scenarios.py -m "live or exhaustive" $(PYTEST)
 
 lint: venv
 	@tools/check.sh lint format types imports

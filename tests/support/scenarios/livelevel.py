@@ -7,7 +7,7 @@ as many as it takes:
                       the first that goes anywhere else ends it
     {a, b} sticky     STICKY_CONNECTIONS, all to one and the same
     X, not X          STICKY_CONNECTIONS, all to it, or none
-    refused ...       one packet
+    refused ...       one packet; dropped and untouched ones of a section side by side
 
 Endpoints are drawn at random, so a good rule set could fail by chance to reach one of n in time:
 with `_enough_connections` the chance is below MISS_CHANCE.
@@ -26,7 +26,6 @@ from nodeproxy.model.addresses import Addr
 from nodeproxy.plan.types import Target
 from tests.support.scenarios.driving import Cluster, update_of
 from tests.support.scenarios.liveworld import (
-    ANSWER_SECONDS,
     SILENCE_SECONDS,
     Attempt,
     LiveWorld,
@@ -118,14 +117,16 @@ class _Run:
         self._start()
 
     def _check(self, expectations: Iterable[Expectation]) -> None:
-        """Silence first, all of it at once; then what has an answer, in the order written."""
-        dropped = [e for e in expectations if e.outcome is Verdict.DROPPED]
-        others = [e for e in expectations if e.outcome is not Verdict.DROPPED]
-        packets = [expectation.packet for expectation in dropped]
-        attempts = self._world.send_all(packets, SILENCE_SECONDS) if packets else []
-        for expectation, attempt in zip(dropped, attempts, strict=True):
-            self._note(expectation, _wrong_verdict(Verdict.DROPPED, attempt))
-        for expectation in others:
+        """What waits for silence first, side by side; then the others in the order written."""
+        rest = list(expectations)
+        for verdict in (Verdict.DROPPED, Verdict.UNTOUCHED):
+            silent = [e for e in rest if e.outcome is verdict and not _must_be_heard(e)]
+            rest = [e for e in rest if e not in silent]
+            packets = [expectation.packet for expectation in silent]
+            attempts = self._world.send_all(packets, SILENCE_SECONDS) if packets else []
+            for expectation, attempt in zip(silent, attempts, strict=True):
+                self._note(expectation, _wrong_verdict(verdict, attempt))
+        for expectation in rest:
             self._note(expectation, self._complaint(expectation))
 
     def _note(self, expectation: Expectation, complaint: str) -> None:
@@ -137,8 +138,7 @@ class _Run:
         packet, outcome = expectation.packet, expectation.outcome
         match outcome:
             case Verdict():
-                timeout = 1.0 if outcome is Verdict.UNTOUCHED else ANSWER_SECONDS
-                return _wrong_verdict(outcome, self._world.send(packet, timeout))
+                return _wrong_verdict(outcome, self._world.send(packet))
             case WantsEndpoints(is_sticky=False, binds=""):
                 return self._wrong_endpoints(expectation, outcome)
             case WantsEndpoints():
@@ -197,6 +197,11 @@ class _Run:
 
     def _connect(self, expectation: Expectation) -> Arrival | Verdict | str:
         return self._world.send(expectation.packet).seen()
+
+
+def _must_be_heard(expectation: Expectation) -> bool:
+    """What the node sends to itself is untouched only if it is answered."""
+    return expectation.outcome is Verdict.UNTOUCHED and expectation.packet.is_from_node
 
 
 def _wrong_verdict(wanted: Verdict, attempt: Attempt) -> str:

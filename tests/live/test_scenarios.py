@@ -1,0 +1,63 @@
+"""Scenarios of tests/scenarios, sent as real packets through the kernel's rules.
+
+Every test run sends those marked `live: always`; `make test-live` sends all. One world serves them
+all: what a scenario leaves behind is removed before the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.scenarios.livelevel import Result, run_live
+from tests.support.scenarios.liveworld import LiveWorld, open_world
+from tests.support.scenarios.model import Scenario
+from tests.support.scenarios.parsing import read_scenario
+
+pytestmark = pytest.mark.live
+
+FOLDER = Path(__file__).parents[1] / "scenarios"
+SCENARIOS = [read_scenario(path) for path in sorted(FOLDER.rglob("*.txt"))]
+_ALWAYS = [scenario for scenario in SCENARIOS if scenario.is_live]
+
+
+def _parameters(scenarios: Sequence[Scenario]) -> list[object]:
+    return [
+        pytest.param(s, id=s.name, marks=[] if s.is_live else pytest.mark.exhaustive)
+        for s in scenarios
+    ]
+
+
+def _first_of_each_group() -> list[Scenario]:
+    return list({scenario.path.parent: scenario for scenario in reversed(_ALWAYS)}.values())
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[LiveWorld]:
+    with open_world() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("scenario", _parameters(SCENARIOS))
+def test_packets_meet_what_the_scenario_says(world: LiveWorld, scenario: Scenario):
+    result = run_live(world, scenario)
+
+    _see_that_all_held(result)
+
+
+@pytest.mark.parametrize("scenario", _parameters(_first_of_each_group()))
+def test_packets_meet_the_same_if_the_agent_restarts_all_the_time(
+    world: LiveWorld, scenario: Scenario
+):
+    """DP-92, and DP-64 for affinity: what is in the kernel serves on."""
+    result = run_live(world, scenario, restarts=True)
+
+    _see_that_all_held(result)
+
+
+def _see_that_all_held(result: Result) -> None:
+    if result.failures:
+        rules = ["the rules when the first of these was sent:", result.ruleset]
+        pytest.fail("\n".join([*map(str, result.failures), *rules]), pytrace=False)
