@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeproxy.model.events import SourceEvent
-from nodeproxy.state.cluster import ClusterState
+from nodeproxy.state.cluster import Changes, ClusterState
 from tests.support.histories import OWN_NODE, batches, histories, outcome
 
 
@@ -29,7 +29,7 @@ def test_a_state_told_again_has_not_changed(events: list[SourceEvent]):
 
     changes = state.apply(outcome(events))
 
-    assert (changes.services, changes.node_changed, changes.problems) == (set(), False, ())
+    assert changes == Changes(services=set(), node_changed=False, problems=())
 
 
 @given(histories(), st.data())

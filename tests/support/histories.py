@@ -1,6 +1,6 @@
 """Random histories of a small cluster, for property tests.
 
-The cluster is small on purpose: three Services, four slices, two addresses that everybody wants.
+The cluster is small on purpose: three Services, four slices, addresses that everybody wants.
 So the same names come back, claims collide, slices change owner, and objects turn bad and good
 again, within a few events.
 """
@@ -14,10 +14,12 @@ from tests.support.builders import (
     EndpointsBuilder,
     NodeBuilder,
     ServiceBuilder,
+    ServiceCIDRBuilder,
     SliceBuilder,
     endpoints,
     node,
     service,
+    service_cidr,
     slice_,
 )
 
@@ -26,10 +28,19 @@ SERVICES = ("a", "b", "c")
 SLICES = ("s1", "s2", "s3", "s4")
 ZONES = ("", "zone-a", "zone-b")
 
-Builder = ServiceBuilder | SliceBuilder | EndpointsBuilder | NodeBuilder
+SERVICE_CIDRS = ("kubernetes", "extra")
+
+Builder = ServiceBuilder | SliceBuilder | EndpointsBuilder | NodeBuilder | ServiceCIDRBuilder
 
 _PORTS = st.sampled_from([("", 80), ("http", 80), ("dns", 53)])
 _ADDRESSES = st.sampled_from([f"10.0.0.{n}" for n in range(1, 7)])
+_WAYS_IN = st.sampled_from(["ip", "ip6", "vip", "vip6", "bad"])
+_RANGES = st.sampled_from(
+    # The node's address is in one of them (DP-41); two are halves of a third.
+    ["192.168.0.0/24", "203.0.113.0/25", "203.0.113.128/25", "203.0.113.0/24", "2001:db8::/32"]
+)
+_AFFINITY = st.sampled_from([None, None, 10, 60, 10800])
+_SERVICE_NETWORKS = st.sampled_from(["10.96.0.0/24", "10.97.0.0/16", "fd00:96::/112"])
 _HINTS = st.sampled_from([(), ("zone-a",), ("zone-b",), ("zone-a", "zone-b")])
 
 
@@ -44,11 +55,16 @@ def services(draw: st.DrawFn) -> ServiceBuilder:
         builder.port(number, port_name, draw(st.sampled_from(["TCP", "UDP", "QUIC"])))
         if draw(st.booleans()):
             builder.node_port(draw(st.sampled_from([30080, 30081])))
-    for way_in in draw(st.lists(st.sampled_from(["ip", "vip", "bad"]), max_size=2)):
-        if way_in == "vip":
-            builder.load_balancer_ip("1.2.3.4").health_check(30000)
+    for way_in in draw(st.lists(_WAYS_IN, max_size=3)):
+        if way_in.startswith("vip"):
+            text = {"vip": "1.2.3.4", "vip6": "2001:db8:f::4"}[way_in]
+            builder.load_balancer_ip(text).health_check(30000)
         else:
-            builder.external_ip({"ip": "1.2.3.4", "bad": "nonsense"}[way_in])
+            texts = {"ip": "1.2.3.4", "ip6": "2001:db8:f::4", "bad": "nonsense"}
+            builder.external_ip(texts[way_in])
+    builder.source_range(*draw(st.lists(_RANGES, max_size=2)))
+    if (seconds := draw(_AFFINITY)) is not None:
+        builder.affinity(seconds)
     builder.spec(
         external_traffic_policy=draw(st.sampled_from(["Cluster", "Local"])),
         internal_traffic_policy=draw(st.sampled_from(["Cluster", "Local", None])),
@@ -95,12 +111,28 @@ def endpoints_objects(draw: st.DrawFn) -> EndpointsBuilder:
 def nodes(draw: st.DrawFn) -> NodeBuilder:
     """The own Node or another."""
     builder = node(draw(st.sampled_from([OWN_NODE, OWN_NODE, "n2"])))
-    return builder.zone(draw(st.sampled_from(ZONES))).internal_ip("192.168.0.2")
+    builder.internal_ip(draw(st.sampled_from(["192.168.0.2", "192.168.0.2", "192.168.1.2"])))
+    return builder.zone(draw(st.sampled_from(ZONES)))
+
+
+@st.composite
+def service_cidrs(draw: st.DrawFn) -> ServiceCIDRBuilder:
+    """One of two ServiceCIDRs, which may hold the same networks."""
+    builder = service_cidr(draw(st.sampled_from(SERVICE_CIDRS)))
+    return builder.cidr(*draw(st.lists(_SERVICE_NETWORKS, max_size=2, unique=True)))
 
 
 def builders() -> st.SearchStrategy[Builder]:
     """Any object."""
-    return st.one_of(services(), services(), slices(), slices(), endpoints_objects(), nodes())
+    return st.one_of(
+        services(),
+        services(),
+        slices(),
+        slices(),
+        endpoints_objects(),
+        nodes(),
+        service_cidrs(),
+    )
 
 
 @st.composite
