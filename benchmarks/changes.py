@@ -59,6 +59,11 @@ class ChangeRow(msgspec.Struct, frozen=True):
     small_p50_ms: float
 
     @property
+    def ratio(self) -> float:
+        """Median in the large table, divided by that in the small one."""
+        return self.p50_ms / self.small_p50_ms
+
+    @property
     def is_met(self) -> bool | None:
         """Whether the median reaches the target; None without one."""
         return Figure(self.change, "ms", self.p50_ms, Reference(self.target_ms)).is_met
@@ -82,8 +87,13 @@ class ChangesResult(msgspec.Struct, frozen=True):
         )
 
     def lines(self) -> Iterator[str]:
-        """The table for people."""
+        """The table for people, and what it says in short."""
         yield from aligned([_TITLES, *map(_cells, self.rows)], words=2)
+        yield ""
+        for target in (ENDPOINT_TARGET_MS, SERVICE_TARGET_MS):
+            rows = [row for row in self.rows if row.target_ms == target]
+            if rows:
+                yield _summary(rows)
 
 
 def run_changes(size: Size, rounds: int) -> ChangesResult:
@@ -167,6 +177,18 @@ def target_ms(change: str) -> float | None:
     return ENDPOINT_TARGET_MS if change.startswith("endpoint") else SERVICE_TARGET_MS
 
 
+def _summary(rows: Sequence[ChangeRow]) -> str:
+    """Rows of one target in one sentence."""
+    medians = [row.p50_ms for row in rows]
+    ratios = [row.ratio for row in rows]
+    met = sum(row.is_met is True for row in rows)
+    return (
+        f"target {amount_text(rows[0].target_ms or 0, 'ms')}: {met} of {len(rows)} met; "
+        f"p50 {amount_text(min(medians), 'ms')} to {amount_text(max(medians), 'ms')}, "
+        f"ratio {min(ratios):.2f} to {max(ratios):.2f}"
+    )
+
+
 def _cells(row: ChangeRow) -> tuple[str, ...]:
     return (
         row.change,
@@ -178,5 +200,5 @@ def _cells(row: ChangeRow) -> tuple[str, ...]:
         "-" if row.target_ms is None else amount_text(row.target_ms, "ms"),
         verdict(row.is_met),
         amount_text(row.small_p50_ms, "ms"),
-        f"{row.p50_ms / row.small_p50_ms:.2f}",
+        f"{row.ratio:.2f}",
     )

@@ -52,6 +52,14 @@ def test_a_row_tells_what_who_how_long_and_whether_that_is_good():
     assert lines[1].split() == cells.split()
 
 
+def test_the_table_ends_with_how_many_targets_are_met():
+    rows = (row_of(LABEL, applied(0.5), applied(0.5)), row_of(LABEL, applied(1.5), applied(1.0)))
+
+    *_, last = ChangesResult(SIZE, 0.1, rows).lines()
+
+    assert last == ("target 1.00 ms: 1 of 2 met; p50 0.50 ms to 1.50 ms, ratio 1.00 to 1.50")
+
+
 async def test_a_change_counts_from_the_event_to_the_confirmation():
     node = ProgrammedNode(FakeKernel())
     await node.load(list(cluster_events(SIZE)))
