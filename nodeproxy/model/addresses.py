@@ -129,6 +129,12 @@ def parse_cidr(text: str) -> Cidr:
     return Cidr(Addr(masked.to_bytes(len(addr), "big")), length)
 
 
+def netmask(prefix_length: int, family: Family) -> bytes:
+    """The mask of a network: `prefix_length` ones, then zeros."""
+    bits = family.addr_bytes * 8
+    return ((1 << bits) - (1 << (bits - prefix_length))).to_bytes(family.addr_bytes, "big")
+
+
 def format_cidr(cidr: Cidr) -> str:
     """Canonical text of a network, `10.0.0.0/8`."""
     return f"{format_addr(cidr.addr)}/{cidr.prefix_length}"

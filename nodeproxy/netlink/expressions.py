@@ -109,13 +109,13 @@ def numgen_random(modulus: int, reg: int) -> bytes:
     )
 
 
-def lookup(set_name: str, *, negate: bool = False) -> bytes:
-    """Go on only if the key that starts at the first register is (not) in the set."""
+def lookup(set_name: str) -> bytes:
+    """Go on only if the key that starts at the first register is in the set."""
     return _expression(
         "lookup",
         string(nf.NFTA_LOOKUP_SET, set_name),
         u32(nf.NFTA_LOOKUP_SREG, register(0)),
-        u32(nf.NFTA_LOOKUP_FLAGS, nf.NFT_LOOKUP_F_INV if negate else 0),
+        u32(nf.NFTA_LOOKUP_FLAGS, 0),
     )
 
 

@@ -11,7 +11,6 @@ Whoever wants to play a foreign hand changes `table(family)` directly.
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 import struct
 from collections import Counter
@@ -511,21 +510,8 @@ def _set_listing(one: FakeSet) -> dict[str, str]:
     for key, element in one.elements.items():
         note = element.get(nf.NFTA_SET_ELEM_USERDATA, b"")
         value = _concatenation(one.data(key), data_type) if data_type else note[2:-1].decode()
-        last = parse(element.get(nf.NFTA_SET_ELEM_KEY_END, b"")).get(nf.NFTA_DATA_VALUE, key)
-        text = _concatenation(key, key_type)
-        listing[text if last == key else _range(text, _concatenation(last, key_type))] = value
+        listing[_concatenation(key, key_type)] = value
     return listing
-
-
-def _range(first: str, last: str) -> str:
-    """A range of sources as nft prints it: `10.0.0.0/8 1.2.3.4 tcp 80`."""
-    low, _, rest = first.partition(" ")
-    high = last.partition(" ")[0]
-    networks = ipaddress.summarize_address_range(
-        ipaddress.ip_address(low),
-        ipaddress.ip_address(high),
-    )
-    return f"{'+'.join(map(str, networks))} {rest}"
 
 
 def _concatenation(data: bytes, types: int) -> str:

@@ -17,7 +17,6 @@ import msgspec
 from nodeproxy.backends.nftables.keys import slot_bytes
 from nodeproxy.backends.nftables.mirror import Change, Content
 from nodeproxy.backends.nftables.objects import (
-    ALLOWED_SOURCES,
     AddChain,
     AddElements,
     AddRule,
@@ -32,6 +31,7 @@ from nodeproxy.backends.nftables.objects import (
     ElementId,
     ElementValue,
     FlushChain,
+    Members,
     Operation,
     RawElement,
     Skeleton,
@@ -65,6 +65,7 @@ class Differ:
         self._deletes: dict[str, list[RawElement]] = {}
         self._adds: dict[str, list[RawElement]] = {}
         self._dropped: list[Operation] = []
+        self._assigned_slots: dict[tuple[int, int], tuple[Slots, Slots, Slots]] = {}
         self._change = Change(rebuilds_table=bool(content.unusable))
         if content.unusable:
             self._created.append(DeleteTable())
@@ -97,6 +98,10 @@ class Differ:
             found = installed.get(element.key)
             self._slots(element, found if isinstance(found, Slots) else Slots(), value, owner)
             return
+        if isinstance(value, Members):
+            found = installed.get(element.key)
+            self._members(element, found if isinstance(found, Members) else Members(), value, owner)
+            return
         if element.key in installed:
             if installed[element.key] == value:
                 return
@@ -107,8 +112,8 @@ class Differ:
     def _slots(
         self, element: ElementId, installed: Slots, wanted: Slots, owner: PlanKey | None
     ) -> None:
-        slots = assign_slots(installed, wanted)
-        if slots == installed:
+        slots = self._assigned(installed, wanted)
+        if slots is installed or slots == installed:
             return
         set_name, key = element
         adds = self._adds.setdefault(set_name, [])
@@ -120,17 +125,37 @@ class Differ:
             ]
             return
         before = len(installed)
-        for index, data in enumerate(slots):
-            old = installed[index] if index < before else None
-            if old == data:
-                continue
+        pairs = zip(slots, installed, strict=False)
+        other = [i for i, (data, old) in enumerate(pairs) if data is not old and data != old]
+        for index in (*other, *range(before, len(slots))):
             slot_key = key + slot_bytes(index)
-            if old is not None:
+            if index < before and installed[index] is not None:
                 self._delete(set_name, slot_key, owner)
-            adds.append(RawElement(slot_key, data, "", owner))
+            adds.append(RawElement(slot_key, slots[index], "", owner))
         for index in range(len(slots), before):
             if installed[index] is not None:
                 self._delete(set_name, key + slot_bytes(index), owner)
+
+    def _assigned(self, installed: Slots, wanted: Slots) -> Slots:
+        """The frontends of a pool share one vector: what is assigned to one is for all."""
+        key = (id(installed), id(wanted))
+        if key not in self._assigned_slots:
+            # Both are kept, so that no other vector gets their identity meanwhile.
+            slots = assign_slots(installed, wanted)
+            self._assigned_slots[key] = (slots, installed, wanted)
+        return self._assigned_slots[key][0]
+
+    def _members(
+        self, element: ElementId, installed: Members, wanted: Members, owner: PlanKey | None
+    ) -> None:
+        if installed == wanted:
+            return
+        set_name, key = element
+        self._change.elements[element] = wanted
+        for data in sorted(installed - wanted):
+            self._delete(set_name, key + data, owner)
+        adds = self._adds.setdefault(set_name, [])
+        adds += [RawElement(key + data, None, "", owner) for data in sorted(wanted - installed)]
 
     def _delete(self, set_name: str, key: bytes, owner: PlanKey | None) -> None:
         raw = _raw(ElementId(set_name, key), "", owner)
@@ -148,6 +173,9 @@ class Differ:
                 for index, data in enumerate(value):
                     if data is not None:
                         self._delete(set_name, key + slot_bytes(index), None)
+            elif isinstance(value, Members):
+                for data in value:
+                    self._delete(set_name, key + data, None)
             else:
                 self._delete(set_name, key, None)
             self._change.removed.add(element)
@@ -179,7 +207,4 @@ def _raw(element: ElementId, value: str | AffinityId, owner: PlanKey | None) -> 
     if isinstance(value, AffinityId):
         number = expressions.host_u32(value.number)
         return RawElement(element.key, number, value.comment, owner)
-    if element.set_name == ALLOWED_SOURCES:
-        middle = len(element.key) // 2
-        return RawElement(element.key[:middle], None, value, owner, element.key[middle:])
     return RawElement(element.key, None, value, owner)

@@ -181,14 +181,12 @@ class _Encoder:
 
 def encode_element(element: RawElement, *, adding: bool) -> bytes:
     """One LIST_ELEM attribute; keys and endpoint data are multiples of four bytes long."""
-    key, data, comment, _, last_key, lifetime = element
+    key, data, comment, _, lifetime = element
     if adding and data is not None and not comment and lifetime is None:
         # The hot path of a first load: a hundred thousand of these.
         before, between = _headers(len(key), len(data))
         return before + key + between + data
     rest = b""
-    if last_key:
-        rest = attribute(nf.NFTA_SET_ELEM_KEY_END, attribute(nf.NFTA_DATA_VALUE, last_key))
     if adding and data is not None:
         rest += attribute(nf.NFTA_SET_ELEM_DATA, attribute(nf.NFTA_DATA_VALUE, data))
     if adding and lifetime is not None:

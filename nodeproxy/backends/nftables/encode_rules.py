@@ -29,14 +29,16 @@ from nodeproxy.backends.nftables.objects import (
     MatchNewConnection,
     MatchTcp,
     MatchTranslated,
+    NetworkInSet,
     Reject,
     Remember,
     Reset,
+    Return,
     Rule,
     SetMark,
     Statement,
 )
-from nodeproxy.model.addresses import Cidr, Family
+from nodeproxy.model.addresses import Cidr, Family, netmask
 from nodeproxy.model.keys import Protocol
 from nodeproxy.netlink import expressions
 from nodeproxy.netlink import nf_tables as nf
@@ -78,8 +80,10 @@ def encode_statement(statement: Statement, family: Family) -> bytes:
         case MatchTcp():
             load = expressions.meta_load(nf.NFT_META_L4PROTO)
             return load + expressions.compare(bytes([Protocol.TCP]))
-        case InSet(fields, set_name, negate):
-            return _load(fields, family) + expressions.lookup(set_name, negate=negate)
+        case InSet(fields, set_name):
+            return _load(fields, family) + expressions.lookup(set_name)
+        case NetworkInSet(prefix_length, fields, set_name):
+            return _network_in_set(prefix_length, fields, set_name, family)
         case SetMark(bit):
             return _change_mark(mask=0xFFFFFFFF & ~bit, xor=bit)
         case ClearMark(bit):
@@ -108,6 +112,8 @@ def encode_statement(statement: Statement, family: Family) -> bytes:
             return expressions.immediate_verdict(nf.NFT_JUMP, chain)
         case Goto(chain):
             return expressions.immediate_verdict(nf.NFT_GOTO, chain)
+        case Return():
+            return expressions.immediate_verdict(nf.NFT_RETURN)
         case _:
             assert_never(statement)
 
@@ -135,10 +141,8 @@ def _match_address(field: Field, cidr: Cidr, family: Family, *, negate: bool) ->
         load = expressions.payload(base, offset, length)
         return load + expressions.compare(value, negate=negate)
     size = family.addr_bytes
-    bits = size * 8
-    mask = ((1 << bits) - (1 << (bits - cidr.prefix_length))).to_bytes(size, "big")
     load = expressions.payload(base, offset, size)
-    masked = expressions.bitwise(mask, bytes(size))
+    masked = expressions.bitwise(netmask(cidr.prefix_length, family), bytes(size))
     return load + masked + expressions.compare(cidr.addr, negate=negate)
 
 
@@ -182,6 +186,16 @@ def _dnat(fields: tuple[Field, ...], slots: int, map_name: str, family: Family) 
         + expressions.lookup_data(map_name)
         + expressions.dnat(NFPROTO[family], family.addr_bytes // 4)
     )
+
+
+def _network_in_set(
+    prefix_length: int, fields: tuple[Field, ...], set_name: str, family: Family
+) -> bytes:
+    """The source cut down to its network in the first registers, the other fields behind it."""
+    size = family.addr_bytes
+    source = _load_field(Field.SOURCE, family, 0)
+    network = expressions.bitwise(netmask(prefix_length, family), bytes(size))
+    return source + network + _load(fields, family, size // 4) + expressions.lookup(set_name)
 
 
 def _remember(fields: tuple[Field, ...], map_name: str, seconds: int, family: Family) -> bytes:

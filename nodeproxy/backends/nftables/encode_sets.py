@@ -60,7 +60,7 @@ def set_data_type(spec: SetSpec, family: Family) -> int:
             return _concatenated([address, _TYPE_INET_SERVICE])
         case ValueKind.AFFINITY_ID:
             return _TYPE_CLASSID
-        case ValueKind.NOTHING | ValueKind.SOURCES:
+        case ValueKind.NOTHING | ValueKind.MEMBERS:
             return 0
         case _:
             assert_never(spec.kind)
@@ -70,7 +70,7 @@ _FLAGS = {
     ValueKind.NOTHING: 0,
     ValueKind.ENDPOINT: nf.NFT_SET_MAP,
     ValueKind.AFFINITY_ID: nf.NFT_SET_MAP,
-    ValueKind.SOURCES: nf.NFT_SET_INTERVAL | nf.NFT_SET_CONCAT,
+    ValueKind.MEMBERS: 0,
     ValueKind.RECORDS: nf.NFT_SET_MAP | nf.NFT_SET_EVAL | nf.NFT_SET_TIMEOUT,
 }
 
@@ -104,22 +104,8 @@ def encode_set(table: str, spec: SetSpec, family: Family, set_id: int) -> bytes:
         parts.append(u32(nf.NFTA_SET_DATA_LEN, data_bytes))
     if spec.kind is ValueKind.RECORDS:
         parts.append(attribute(nf.NFTA_SET_DESC, u32(nf.NFTA_SET_DESC_SIZE, MAX_RECORDS)))
-    elif spec.kind is ValueKind.SOURCES:
-        parts.append(attribute(nf.NFTA_SET_DESC, _field_lengths(spec, family)))
     parts.append(attribute(nf.NFTA_SET_USERDATA, _set_userdata(spec, family)))
     return b"".join(parts)
-
-
-def _field_lengths(spec: SetSpec, family: Family) -> bytes:
-    """NFTA_SET_DESC_CONCAT: what a range in several dimensions needs to know of its fields."""
-    lengths = {Field.PROTOCOL: 1, Field.PORT: 2}
-    fields = (
-        attribute(
-            nf.NFTA_LIST_ELEM, u32(nf.NFTA_SET_FIELD_LEN, lengths.get(field, family.addr_bytes))
-        )
-        for field in spec.fields
-    )
-    return attribute(nf.NFTA_SET_DESC_CONCAT, b"".join(fields))
 
 
 def _set_userdata(spec: SetSpec, family: Family) -> bytes:

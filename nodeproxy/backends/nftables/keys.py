@@ -7,7 +7,7 @@ port are in network order, the slot in native order like the numgen that is comp
     NodePort                          proto(1)+3  port(2)+2
     endpoint map          frontend or NodePort, slot(4)       : addr(4|16) port(2)+2
     hairpin               addr(4|16)  addr(4|16)  proto(1)+3  port(2)+2
-    source range          addr(4|16)  frontend, twice: first and last source
+    allowed network       addr(4|16)  frontend
     affinity member       id(4)  addr(4|16)  port(2)+2
     affinity record       addr(4|16)  proto(1)+3  id(4)              : addr(4|16) port(2)+2
 """
@@ -18,9 +18,11 @@ import struct
 from functools import lru_cache
 
 from nodeproxy.backends.nftables.objects import Field, SetSpec
-from nodeproxy.model.addresses import Cidr, Family
+from nodeproxy.model.addresses import Family
 from nodeproxy.netlink import expressions
 
+ID_BYTES = 4
+"""Length of an affinity id in keys."""
 SLOT_BYTES = 4
 """Length of the slot at the end of an endpoint map's key."""
 
@@ -40,22 +42,9 @@ def hairpin_key(addr: bytes, protocol: int, port: int) -> bytes:
     return addr + address_key(addr, protocol, port)
 
 
-def source_range_key(network: Cidr, frontend: bytes) -> bytes:
-    """First and last key of the connections from a network to a frontend."""
-    bits = len(network.addr) * 8
-    hosts = (1 << (bits - network.prefix_length)) - 1
-    last = (int.from_bytes(network.addr, "big") | hosts).to_bytes(len(network.addr), "big")
-    return network.addr + frontend + last + frontend
-
-
 def affinity_key(number: int) -> bytes:
     """An affinity id as a key; native order, as the packet's priority is."""
     return expressions.host_u32(number)
-
-
-def member_key(number: int, addr: bytes, port: int) -> bytes:
-    """An endpoint that clients of an affinity id may have; the data of a record follows the id."""
-    return expressions.host_u32(number) + target_data(addr, port)
 
 
 def target_data(addr: bytes, port: int) -> bytes:

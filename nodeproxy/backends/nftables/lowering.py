@@ -8,7 +8,7 @@
                                   local-services-N, local-service-endpoints
     NodePort                      the same sets for NodePorts
     any, rejected / dropped       no-endpoint-* / no-local-endpoint-*
-    VIP with source ranges        restricted-services, allowed-sources
+    VIP with source ranges        restricted-services, allowed-sources-LENGTH
     any, with session affinity    affinity-services, ... and for each of the two pools in use
                                   affinity-siblings, affinity-members-SECONDS
 
@@ -28,16 +28,14 @@ from nodeproxy.backends.nftables.keys import (
     address_key,
     affinity_key,
     hairpin_key,
-    member_key,
     nodeport_key,
-    source_range_key,
     target_data,
 )
 from nodeproxy.backends.nftables.objects import (
-    ALLOWED_SOURCES,
     AffinityId,
     ElementId,
     ElementValue,
+    Members,
     Slots,
 )
 from nodeproxy.backends.nftables.sets import Shape
@@ -159,7 +157,7 @@ class _Lowering:
         if self._plan.admits_vips and not any(net.contains(frontend.addr) for net in allowed):
             allowed.append(Cidr(frontend.addr, len(frontend.addr) * 8))
         for network in allowed:
-            self._member(ALLOWED_SOURCES, source_range_key(network, key))
+            self._member(sets.allowed_name(network.prefix_length), network.addr + key)
 
     def _internal(self, key: bytes) -> None:
         """The ClusterIP: internalTrafficPolicy decides which pool it has (DP-2)."""
@@ -206,8 +204,8 @@ class _Lowering:
             number = self._id(kind)
             sibling = next((self._id(other) for other in kinds if other is not kind), 0)
             self._affinity(sets.AFFINITY_SIBLINGS, affinity_key(number), sibling, self._comment)
-            for addr, port in self._plan.pool(kind):
-                self._own[ElementId(name, member_key(number, addr, port))] = ""
+            members = Members(filter(None, self._slots_of(self._plan.pool(kind))))
+            self._own[ElementId(name, affinity_key(number))] = members
 
     def _affinity(self, map_name: str, key: bytes, number: int, comment: str) -> None:
         self._own[ElementId(map_name, key)] = AffinityId(number, comment)

@@ -16,8 +16,6 @@ from nodeproxy.plan.types import PlanKey
 
 TABLE = "nodeproxy"
 """The name of our table, one in each family; nothing of ours lives anywhere else."""
-ALLOWED_SOURCES = "allowed-sources"
-"""The one set of source ranges: its elements have a first and a last key."""
 
 
 class Field(enum.StrEnum):
@@ -76,11 +74,19 @@ class MatchTcp(msgspec.Struct, frozen=True, tag=True):
 
 
 class InSet(msgspec.Struct, frozen=True, tag=True):
-    """The fields together are (not) an element of the set."""
+    """The fields together are an element of the set."""
 
     fields: tuple[Field, ...]
     set_name: str
-    negate: bool = False
+
+
+class NetworkInSet(msgspec.Struct, frozen=True, tag=True):
+    """The source's network of this prefix length and the fields are an element of the set."""
+
+    prefix_length: int
+    fields: tuple[Field, ...]
+    """Those behind the source."""
+    set_name: str
 
 
 class SetMark(msgspec.Struct, frozen=True, tag=True):
@@ -161,6 +167,10 @@ class Goto(msgspec.Struct, frozen=True, tag=True):
     chain: str
 
 
+class Return(msgspec.Struct, frozen=True, tag=True):
+    """Leave the chain and go on behind the jump to it."""
+
+
 Statement = (
     MatchAddress
     | MatchInterface
@@ -170,6 +180,7 @@ Statement = (
     | MatchMark
     | MatchTcp
     | InSet
+    | NetworkInSet
     | SetMark
     | ClearMark
     | DnatToSlot
@@ -183,6 +194,7 @@ Statement = (
     | Drop
     | Jump
     | Goto
+    | Return
 )
 
 
@@ -225,8 +237,8 @@ class ValueKind(enum.Enum):
     """Keys end in a slot number; the data is an address and a port."""
     AFFINITY_ID = "affinity ids"
     """The data is a number of 32 bits."""
-    SOURCES = "source ranges"
-    """Elements are ranges: the first and the last key, which differ in the source only."""
+    MEMBERS = "affinity members"
+    """A plain set whose keys begin with an affinity id, kept as one group for each id."""
     RECORDS = "records"
     """Written by packets; the data is an address and a port, each element has a timeout."""
 
@@ -273,16 +285,21 @@ class AffinityId(NamedTuple):
     comment: str
 
 
-ElementValue = str | Slots | AffinityId
-"""The comment of an element of a plain set, the vector of an endpoint map, or an affinity id."""
+class Members(frozenset[bytes]):
+    """The endpoints, as data of an endpoint map, that an affinity id's clients may have."""
+
+    __slots__ = ()
+
+
+ElementValue = str | Slots | AffinityId | Members
+"""The comment of an element of a plain set, or what `ValueKind` says of the others."""
 
 
 class ElementId(NamedTuple):
-    """One element, or one frontend's whole vector of an endpoint map."""
+    """One element, one frontend's whole vector of an endpoint map, or all members of an id."""
 
     set_name: str
     key: bytes
-    """Of a set of source ranges: the first and the last key, one behind the other."""
 
 
 # -- operations ----------------------------------------------------------------------------------
@@ -353,8 +370,6 @@ class RawElement(NamedTuple):
     comment: str
     owner: PlanKey | None
     """The service port it serves, to name the guilty one if the kernel refuses."""
-    last_key: bytes = b""
-    """The end of a range, whose first key is `key`; empty for a single key."""
     lifetime: Lifetime | None = None
     """None: for ever."""
 

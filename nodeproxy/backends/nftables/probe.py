@@ -39,7 +39,9 @@ def probe(channel: Channel, family: Family) -> None:
     """
     settings = FamilySettings(family)
     differ = Differ(Content())
-    shape = Shape(frozenset(SlotClass(pool, 4) for pool in SlotPool), frozenset([10_800]))
+    shape = Shape(
+        frozenset(SlotClass(pool, 4) for pool in SlotPool), frozenset([10_800]), frozenset([24])
+    )
     differ.table(build_skeleton(settings, shape))
     encoded = encode_batch(differ.finish().operations, family, table=_PROBE_TABLE)
     batch = [messages.batch_begin(), *(message.data for message in encoded)]

@@ -23,7 +23,7 @@ from nodeproxy.backends.nftables.encode_sets import (
     set_key_length,
     set_key_type,
 )
-from nodeproxy.backends.nftables.keys import SLOT_BYTES
+from nodeproxy.backends.nftables.keys import ID_BYTES, SLOT_BYTES
 from nodeproxy.backends.nftables.mirror import Content
 from nodeproxy.backends.nftables.objects import (
     TABLE,
@@ -31,6 +31,7 @@ from nodeproxy.backends.nftables.objects import (
     Chain,
     ElementValue,
     Hook,
+    Members,
     SetSpec,
     Skeleton,
     Slots,
@@ -174,8 +175,8 @@ class _Reader:
         match spec.kind:
             case ValueKind.NOTHING:
                 return {_key(parts): _comment(parts) for parts in self._elements(spec.name)}
-            case ValueKind.SOURCES:
-                return {_range(parts): _comment(parts) for parts in self._elements(spec.name)}
+            case ValueKind.MEMBERS:
+                return self._members(spec.name)
             case ValueKind.AFFINITY_ID:
                 return {_key(parts): _affinity_id(parts) for parts in self._elements(spec.name)}
             case ValueKind.ENDPOINT:
@@ -193,6 +194,14 @@ class _Reader:
             found = attributes.parse(message.body)
             for _, element in attributes.iterate(found.get(nf.NFTA_SET_ELEM_LIST_ELEMENTS, b"")):
                 yield attributes.parse(element)
+
+    def _members(self, set_name: str) -> dict[bytes, ElementValue]:
+        """Endpoints of a set of members, gathered by affinity id."""
+        found: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        for parts in self._elements(set_name):
+            key = _key(parts)
+            found[key[:ID_BYTES]].append(key[ID_BYTES:])
+        return {number: Members(members) for number, members in found.items()}
 
     def _vectors(self, map_name: str) -> dict[bytes, ElementValue]:
         """Slots of an endpoint map, gathered by frontend."""
@@ -212,12 +221,6 @@ class _Reader:
 
 def _key(parts: dict[int, bytes]) -> bytes:
     return attributes.parse(parts[nf.NFTA_SET_ELEM_KEY])[nf.NFTA_DATA_VALUE]
-
-
-def _range(parts: dict[int, bytes]) -> bytes:
-    last = attributes.parse(parts.get(nf.NFTA_SET_ELEM_KEY_END, b"")).get(nf.NFTA_DATA_VALUE)
-    first = _key(parts)
-    return first + (first if last is None else last)
 
 
 def _affinity_id(parts: dict[int, bytes]) -> AffinityId:

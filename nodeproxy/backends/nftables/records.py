@@ -17,17 +17,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from nodeproxy.backends.nftables.encode_rules import NFPROTO
-from nodeproxy.backends.nftables.mirror import Change, Content
+from nodeproxy.backends.nftables.mirror import Content
 from nodeproxy.backends.nftables.objects import (
     TABLE,
     AddElements,
     DeleteElements,
+    ElementValue,
     Lifetime,
+    Members,
     Operation,
     RawElement,
 )
@@ -53,8 +55,8 @@ _SEARCHED_MEMBERS = 32
 _ID_BYTES = 4
 
 
-_Members = Sequence[tuple[int, Container[bytes]]]
-"""Timeouts in seconds, and the endpoints by affinity id that are remembered for so long."""
+_Timeouts = Sequence[tuple[int, Mapping[bytes, ElementValue]]]
+"""Timeouts in seconds, with the members by affinity id that are remembered for so long."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -65,11 +67,6 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     timeout_ms: int
     expires_ms: int
     """How long it has still to live."""
-
-    @property
-    def member_key(self) -> bytes:
-        """The key that the endpoint has among the members of the id."""
-        return self.key[-_ID_BYTES:] + self.data
 
 
 class RecordKeeper:
@@ -91,9 +88,11 @@ class RecordKeeper:
         self._wake: asyncio.Event | None = None
         """Set while `run` is there to take work."""
 
-    def notice(self, change: Change) -> None:
-        """A commit was accepted; members that left it may be in records."""
-        self._suspects.update(key for name, key in change.removed if parse_timeout(name))
+    def notice(self, operations: Iterable[Operation]) -> None:
+        """A transaction was accepted; members that it took out may be in records."""
+        for operation in operations:
+            if isinstance(operation, DeleteElements) and parse_timeout(operation.set_name):
+                self._suspects.update(raw.key for raw in operation.elements)
 
     async def keep(self, content: Content, *, fresh: bool) -> None:
         """Correct the records, if something happened that makes it necessary.
@@ -143,36 +142,34 @@ class RecordKeeper:
 
     async def _try_correct(self, channel: Channel, search: _Search | None) -> bool:
         """One reading and one writing; False if a record expired in between."""
-        members = [
+        timeouts = [
             (seconds, elements)
             for name, elements in self._content.elements.items()
             if (seconds := parse_timeout(name))
         ]
         if self._count < _THREAD_RECORDS:
-            operations = self._corrections(channel, members, search)
+            operations = self._corrections(channel, timeouts, search)
         else:
-            operations = await asyncio.to_thread(self._corrections, channel, members, search)
+            operations = await asyncio.to_thread(self._corrections, channel, timeouts, search)
         if not operations:
             return True
         answer = await send(channel, self._family, operations)
         return not answer.errors
 
     def _corrections(
-        self, channel: Channel, members: _Members, search: _Search | None
+        self, channel: Channel, timeouts: _Timeouts, search: _Search | None
     ) -> list[Operation]:
         gone: list[RawElement] = []
         renewed: list[RawElement] = []
         for record in self._read(channel, search):
-            key = record.member_key
-            seconds = next((seconds for seconds, found in members if key in found), 0)
-            timeout_ms = seconds * 1000
+            timeout_ms = _seconds_of(record, timeouts) * 1000
             if timeout_ms == record.timeout_ms:
                 continue
             gone.append(RawElement(record.key, None, "", None))
             left_ms = timeout_ms - (record.timeout_ms - record.expires_ms)
             if left_ms > 0:
                 lifetime = Lifetime(timeout_ms, left_ms)
-                renewed.append(RawElement(record.key, record.data, "", None, b"", lifetime))
+                renewed.append(RawElement(record.key, record.data, "", None, lifetime))
         operations: list[Operation] = []
         if gone:
             operations.append(DeleteElements(AFFINITY, tuple(gone)))
@@ -187,6 +184,16 @@ class RecordKeeper:
             if search is None or search.hits(elements):
                 yield from _records(elements, self._layout)
         self._count = count
+
+
+def _seconds_of(record: Record, timeouts: _Timeouts) -> int:
+    """How long the record's endpoint is remembered; 0 if it is no member of the id."""
+    number = record.key[-_ID_BYTES:]
+    for seconds, members_by_id in timeouts:
+        members = members_by_id.get(number)
+        if isinstance(members, Members) and record.data in members:
+            return seconds
+    return 0
 
 
 class _Search:

@@ -13,11 +13,12 @@ from collections.abc import Iterable
 from nodeproxy.backends.nftables.affinity import AffinityIds
 from nodeproxy.backends.nftables.diff import TABLE_COMMENT
 from nodeproxy.backends.nftables.lowering import Wanted, lower, needed_shape, shared_elements
-from nodeproxy.backends.nftables.objects import Skeleton, Slots
+from nodeproxy.backends.nftables.objects import Members, Skeleton, Slots
 from nodeproxy.backends.nftables.skeleton import build_skeleton
 from nodeproxy.backends.nftables.text import (
     chain_lines,
     element_text,
+    member_text,
     set_lines,
     slot_text,
     table_header,
@@ -52,7 +53,9 @@ def _element_lines(skeleton: Skeleton, wanted: Wanted) -> defaultdict[str, list[
     specs = {spec.name: spec for spec in skeleton.sets}
     lines: defaultdict[str, list[str]] = defaultdict(list)
     for (name, key), value in sorted(wanted.items(), key=lambda item: item[0]):
-        if isinstance(value, Slots):
+        if isinstance(value, Members):
+            lines[name] += [member_text(specs[name], family, key, data) for data in sorted(value)]
+        elif isinstance(value, Slots):
             lines[name] += [
                 slot_text(specs[name], family, key, slot, data)
                 for slot, data in enumerate(value)

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
-from nodeproxy.backends.nftables.objects import ALLOWED_SOURCES, Field, SetSpec, ValueKind
+from nodeproxy.backends.nftables.objects import Field, SetSpec, ValueKind
 from nodeproxy.backends.nftables.slots import SlotClass, SlotPool
 
 CLUSTER_IPS = "cluster-ips"
@@ -27,6 +27,7 @@ HAIRPIN = "hairpin-connections"
 AFFINITY = "affinity"
 AFFINITY_SIBLINGS = "affinity-siblings"
 _MEMBERS_PREFIX = "affinity-members-"
+_ALLOWED_PREFIX = "allowed-sources-"
 
 ADDRESS_KEY = (Field.DESTINATION, Field.PROTOCOL, Field.PORT)
 NODEPORT_KEY = (Field.PROTOCOL, Field.PORT)
@@ -50,13 +51,19 @@ class Shape(msgspec.Struct, frozen=True):
     """Slot classes with frontends in them."""
     timeouts: frozenset[int] = frozenset()
     """The seconds of all Services with session affinity."""
+    prefix_lengths: frozenset[int] = frozenset()
+    """The lengths of all load balancer source ranges."""
 
     def __or__(self, other: Shape) -> Shape:
-        return Shape(self.classes | other.classes, self.timeouts | other.timeouts)
+        return Shape(
+            self.classes | other.classes,
+            self.timeouts | other.timeouts,
+            self.prefix_lengths | other.prefix_lengths,
+        )
 
     def covers(self, other: Shape) -> bool:
         """True if a frame of this shape has everything the other needs."""
-        return self.classes >= other.classes and self.timeouts >= other.timeouts
+        return self | other == self
 
 
 def _plain(name: str, fields: tuple[Field, ...], comment: str) -> SetSpec:
@@ -66,7 +73,6 @@ def _plain(name: str, fields: tuple[Field, ...], comment: str) -> SetSpec:
 _FIXED_SETS = (
     _plain(CLUSTER_IPS, (Field.DESTINATION,), "ClusterIPs of Services"),
     _plain(RESTRICTED_SERVICES, ADDRESS_KEY, "loadBalancerSourceRanges: others are dropped"),
-    SetSpec(ALLOWED_SOURCES, SOURCE_KEY, ValueKind.SOURCES, "loadBalancerSourceRanges"),
     _plain(EXTERNAL_SERVICES, ADDRESS_KEY, "reached from outside: masquerade"),
     _plain(EXTERNAL_NODEPORTS, NODEPORT_KEY, "reached from outside: masquerade"),
     _plain(POLICY_LOCAL_SERVICES, ADDRESS_KEY, "externalTrafficPolicy Local"),
@@ -98,7 +104,8 @@ def sets_for(shape: Shape) -> tuple[SetSpec, ...]:
     """All sets of a table of this shape; those of affinity only where it is used."""
     timeouts = sorted(shape.timeouts)
     affinity = (*_AFFINITY_SETS, *map(members_set, timeouts)) if timeouts else ()
-    return (*_FIXED_SETS, *affinity, *map(class_set, sorted(shape.classes)))
+    allowed = map(allowed_set, sorted(shape.prefix_lengths))
+    return (*_FIXED_SETS, *allowed, *affinity, *map(class_set, sorted(shape.classes)))
 
 
 def class_set(slot_class: SlotClass) -> SetSpec:
@@ -117,7 +124,19 @@ def members_name(seconds: int) -> str:
 
 def members_set(seconds: int) -> SetSpec:
     """The set of endpoints, by affinity id, that clients are remembered for so long."""
-    return _plain(members_name(seconds), MEMBER_KEY, f"remembered for {seconds} s")
+    name = members_name(seconds)
+    return SetSpec(name, MEMBER_KEY, ValueKind.MEMBERS, f"remembered for {seconds} s")
+
+
+def allowed_name(prefix_length: int) -> str:
+    """The name of the set of networks of this length that may use restricted frontends."""
+    return f"{_ALLOWED_PREFIX}{prefix_length}"
+
+
+def allowed_set(prefix_length: int) -> SetSpec:
+    """The set of networks of this length that may use restricted frontends."""
+    name = allowed_name(prefix_length)
+    return _plain(name, SOURCE_KEY, f"loadBalancerSourceRanges of length /{prefix_length}")
 
 
 def set_spec(name: str) -> SetSpec | None:
@@ -127,7 +146,9 @@ def set_spec(name: str) -> SetSpec | None:
     slot_class = parse_class(name)
     if slot_class is not None:
         return class_set(slot_class)
-    seconds = parse_timeout(name)
+    seconds, prefix_length = parse_timeout(name), parse_prefix_length(name)
+    if prefix_length:
+        return allowed_set(prefix_length)
     return members_set(seconds) if seconds else None
 
 
@@ -143,13 +164,30 @@ def parse_class(set_name: str) -> SlotClass | None:
 @lru_cache(maxsize=256)
 def parse_timeout(set_name: str) -> int:
     """The seconds of a set of affinity members; 0 if it is none."""
-    digits = set_name.removeprefix(_MEMBERS_PREFIX)
+    return _number_behind(_MEMBERS_PREFIX, set_name, 999_999)
+
+
+@lru_cache(maxsize=256)
+def parse_prefix_length(set_name: str) -> int:
+    """The prefix length of a set of allowed sources; 0 if it is none."""
+    return _number_behind(_ALLOWED_PREFIX, set_name, 128)
+
+
+def _number_behind(prefix: str, name: str, most: int) -> int:
+    """The number that follows a prefix, written plainly and not above `most`; 0 if not so."""
+    digits = name.removeprefix(prefix)
     is_number = digits.isascii() and digits.isdecimal() and not digits.startswith("0")
-    return int(digits) if is_number and digits != set_name and len(digits) < 7 else 0
+    is_ours = is_number and digits != name and len(digits) <= len(str(most))
+    return int(digits) if is_ours and int(digits) <= most else 0
 
 
 def shape_of(set_names: set[str]) -> Shape:
     """The shape of the table that holds these sets."""
     classes = (parse_class(name) for name in set_names)
     timeouts = (parse_timeout(name) for name in set_names)
-    return Shape(frozenset(filter(None, classes)), frozenset(filter(None, timeouts)))
+    lengths = (parse_prefix_length(name) for name in set_names)
+    return Shape(
+        frozenset(filter(None, classes)),
+        frozenset(filter(None, timeouts)),
+        frozenset(filter(None, lengths)),
+    )

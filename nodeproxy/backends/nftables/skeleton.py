@@ -22,11 +22,10 @@ an affinity timeout, is used for the first time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nodeproxy.backends.nftables.affinity import REMEMBER, affinity_chains, recall_rule
 from nodeproxy.backends.nftables.objects import (
-    ALLOWED_SOURCES,
     Chain,
     ClearMark,
     DnatToSlot,
@@ -44,8 +43,10 @@ from nodeproxy.backends.nftables.objects import (
     MatchNewConnection,
     MatchTcp,
     MatchTranslated,
+    NetworkInSet,
     Reject,
     Reset,
+    Return,
     Rule,
     SetMark,
     Skeleton,
@@ -68,6 +69,7 @@ from nodeproxy.backends.nftables.sets import (
     RESTRICTED_SERVICES,
     SOURCE_KEY,
     Shape,
+    allowed_name,
     sets_for,
 )
 from nodeproxy.backends.nftables.slots import SlotClass, SlotPool
@@ -75,6 +77,7 @@ from nodeproxy.model.addresses import Addr, Cidr, Family, parse_cidr
 from nodeproxy.netlink import nf_tables as nf
 from nodeproxy.plan.types import FamilySettings, LocalDetector
 
+_ALLOWED_SOURCES = "allowed-sources"
 DRAWS = 8
 """How often an empty slot is drawn again before the draw is limited to slots that are filled."""
 
@@ -130,6 +133,7 @@ def build_skeleton(settings: FamilySettings, shape: Shape) -> Skeleton:
         _policy_chain(settings, "external-policy", SlotPool.SERVICE, SlotPool.LOCAL_SERVICE),
         _policy_chain(settings, "nodeport-policy", SlotPool.NODEPORT, SlotPool.LOCAL_NODEPORT),
         Chain("nodeports", _nodeports(settings)),
+        Chain(_ALLOWED_SOURCES, _allowed_sources(settings.family, shape.prefix_lengths)),
         Chain("services", _services(settings)),
         Chain("nat-prerouting", (Rule((Jump("services"),)),), _NAT_PREROUTING),
         Chain("nat-output", (Rule((Jump("services"),)),), _NAT_OUTPUT),
@@ -220,12 +224,25 @@ def _policy_chain(settings: FamilySettings, name: str, cluster: SlotPool, local:
     return Chain(name, tuple(rules), comment="externalTrafficPolicy Local")
 
 
+def _allowed_sources(family: Family, prefix_lengths: Iterable[int]) -> tuple[Rule, ...]:
+    """Come back for sources in a range of the frontend's, drop the others (DP-41).
+
+    A hash lookup for each length of prefix in use; an interval set would answer in one, but taking
+    an element out of it cost 7 ms at 1,000 elements.
+    """
+    found = (
+        NetworkInSet(length, ADDRESS_KEY, allowed_name(length))
+        if length < family.addr_bytes * 8
+        else InSet(SOURCE_KEY, allowed_name(length))
+        for length in sorted(prefix_lengths)
+    )
+    return (*(Rule((match, Return())) for match in found), Rule((Drop(),)))
+
+
 def _services(settings: FamilySettings) -> tuple[Rule, ...]:
     mark = SetMark(settings.masquerade_mark)
-    restricted = InSet(ADDRESS_KEY, RESTRICTED_SERVICES)
-    not_allowed = InSet(SOURCE_KEY, ALLOWED_SOURCES, negate=True)
     return (
-        Rule((restricted, not_allowed, Drop()), "source not in loadBalancerSourceRanges"),
+        Rule((InSet(ADDRESS_KEY, RESTRICTED_SERVICES), Jump(_ALLOWED_SOURCES))),
         *_cluster_ip_masquerade(settings),
         Rule((InSet(ADDRESS_KEY, POLICY_LOCAL_SERVICES), Goto("external-policy"))),
         Rule((InSet(ADDRESS_KEY, EXTERNAL_SERVICES), mark)),

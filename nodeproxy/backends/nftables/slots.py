@@ -79,18 +79,29 @@ def assign_slots(installed: Slots | None, wanted: Slots) -> Slots:
     """
     if not installed or installed == wanted:
         return wanted
-    size = len(wanted)
-    missing = set(wanted)
-    slots: list[bytes | None] = []
-    for data in installed[:size]:
-        keep = data in missing
-        slots.append(data if keep else None)
-        if keep and data is not None:
-            missing.discard(data)
+    size, members = len(wanted), set(wanted)
+    kept = installed[:size]
+    if len(set(kept)) == len(kept):
+        slots = [data if data in members else None for data in kept]
+    else:
+        slots = _without_repeats(kept, members)
+    missing = members.difference(slots)
     if not missing and len(installed) == size:
         return installed
     newcomers = (data for data in wanted if data in missing)
     return Slots([next(newcomers) if data is None else data for data in _padded(slots, size)])
+
+
+def _without_repeats(
+    installed: tuple[bytes | None, ...], members: set[bytes | None]
+) -> list[bytes | None]:
+    """What of a vector with repeats may stay: each wanted endpoint where it is first."""
+    left = set(members)
+    slots: list[bytes | None] = []
+    for data in installed:
+        slots.append(data if data in left else None)
+        left.discard(data)
+    return slots
 
 
 def _padded(slots: list[bytes | None], size: int) -> list[bytes | None]:

@@ -245,7 +245,7 @@ class FamilyTable:
                 return _Outcome.DOUBTFUL
             totals.operations += answer.count
         self.mirror.accept(difference.change)
-        self.records.notice(difference.change)
+        self.records.notice(difference.operations)
         return _Outcome.ACCEPTED
 
     def _next_portion(self) -> tuple[list[PlanKey], dict[PlanKey, Wanted]]:

@@ -28,16 +28,18 @@ from nodeproxy.backends.nftables.objects import (
     MatchNewConnection,
     MatchTcp,
     MatchTranslated,
+    NetworkInSet,
     Reject,
     Remember,
     Reset,
+    Return,
     Rule,
     SetMark,
     SetSpec,
     Statement,
     ValueKind,
 )
-from nodeproxy.model.addresses import Addr, Cidr, Family, format_addr, format_cidr
+from nodeproxy.model.addresses import Addr, Family, format_addr, format_cidr, netmask
 from nodeproxy.model.keys import Protocol
 
 NFT_FAMILY = {Family.IPV4: "ip", Family.IPV6: "ip6"}
@@ -83,8 +85,12 @@ def statement_text(statement: Statement, family: Family) -> str:
             return f"meta mark & 0x{bit:08x} != 0x00000000"
         case MatchTcp():
             return "meta l4proto tcp"
-        case InSet(fields, set_name, negate):
-            return f"{key_text(fields, family)} {'!= ' if negate else ''}@{set_name}"
+        case InSet(fields, set_name):
+            return f"{key_text(fields, family)} @{set_name}"
+        case NetworkInSet(prefix_length, fields, set_name):
+            mask = format_addr(Addr(netmask(prefix_length, family)))
+            source = f"{field_text(Field.SOURCE, family)} & {mask}"
+            return f"{source} . {key_text(fields, family)} @{set_name}"
         case SetMark(bit):
             return f"meta mark set meta mark | 0x{bit:08x}"
         case ClearMark(bit):
@@ -114,6 +120,8 @@ def statement_text(statement: Statement, family: Family) -> str:
             return f"jump {chain}"
         case Goto(chain):
             return f"goto {chain}"
+        case Return():
+            return "return"
         case _:
             assert_never(statement)
 
@@ -147,12 +155,10 @@ def chain_lines(chain: Chain, family: Family) -> list[str]:
 
 def set_lines(spec: SetSpec, family: Family, elements: list[str]) -> list[str]:
     """A set or map with its elements, already as text, as the lines of a block."""
-    word = "set" if spec.kind in (ValueKind.NOTHING, ValueKind.SOURCES) else "map"
+    word = "set" if spec.kind in (ValueKind.NOTHING, ValueKind.MEMBERS) else "map"
     lines = [f"\t{word} {spec.name} {{", f"\t\t{set_type_text(spec, family)}"]
     if spec.kind is ValueKind.RECORDS:
         lines += [f"\t\tsize {MAX_RECORDS}", "\t\tflags dynamic,timeout"]
-    elif spec.kind is ValueKind.SOURCES:
-        lines.append("\t\tflags interval")
     lines.append(f'\t\tcomment "{spec.comment}"')
     if elements:
         lines.append("\t\telements = {")
@@ -181,7 +187,7 @@ def set_type_text(spec: SetSpec, family: Family) -> str:
             return f"type {key} : classid"
         case ValueKind.RECORDS:
             return f"type {key} : {_ADDRESS_TYPE[family]} . inet_service"
-        case ValueKind.NOTHING | ValueKind.SOURCES:
+        case ValueKind.NOTHING | ValueKind.MEMBERS:
             return f"type {key}"
         case _:
             assert_never(spec.kind)
@@ -189,8 +195,7 @@ def set_type_text(spec: SetSpec, family: Family) -> str:
 
 def element_text(spec: SetSpec, family: Family, key: bytes, value: str | AffinityId) -> str:
     """One element: `10.96.0.10 . tcp . 80 comment "shop/web:http"`, with ` : 7:5` in an id map."""
-    is_range = spec.kind is ValueKind.SOURCES
-    text = _range_text(spec, family, key) if is_range else _key_value_text(spec, family, key)
+    text = _key_value_text(spec, family, key)
     comment, data = (value, "") if isinstance(value, str) else (value.comment, id_text(value))
     noted = f'{text} comment "{comment}"' if comment else text
     return f"{noted} : {data}" if data else noted
@@ -201,20 +206,9 @@ def id_text(value: AffinityId) -> str:
     return f"{value.number >> 16:x}:{value.number & 0xFFFF:x}" if value.number else "none"
 
 
-def _range_text(spec: SetSpec, family: Family, key: bytes) -> str:
-    """`10.0.0.0-10.0.0.255 . 1.2.3.4 . tcp . 80`; nft prints what is a network as one."""
-    first, last = key[: len(key) // 2], key[len(key) // 2 :]
-    size = family.addr_bytes
-    low, high = Addr(first[:size]), Addr(last[:size])
-    rest = _key_value_text(spec, family, first).partition(" . ")[2]
-    return f"{format_network(low, high)} . {rest}"
-
-
-def format_network(low: Addr, high: Addr) -> str:
-    """A range that is one network, as nft prints it: `10.0.0.0/8`, a single address without."""
-    differing = int.from_bytes(low, "big") ^ int.from_bytes(high, "big")
-    length = len(low) * 8 - differing.bit_length()
-    return format_cidr(Cidr(low, length)) if differing else format_addr(low)
+def member_text(spec: SetSpec, family: Family, key: bytes, data: bytes) -> str:
+    """One endpoint of an affinity id: `5b1f:3 . 10.244.0.11 . 8080`."""
+    return _key_value_text(spec, family, key + data)
 
 
 def slot_text(spec: SetSpec, family: Family, key: bytes, slot: int, data: bytes) -> str:

@@ -33,16 +33,18 @@ from nodeproxy.backends.nftables.objects import (
     MatchNewConnection,
     MatchTcp,
     MatchTranslated,
+    NetworkInSet,
     Reject,
     Remember,
     Reset,
+    Return,
     SetMark,
     Statement,
 )
 from nodeproxy.backends.nftables.trace.frame import Frame
 from nodeproxy.backends.nftables.trace.packet import NodeAddresses
 from nodeproxy.backends.nftables.trace.records import Records
-from nodeproxy.model.addresses import Addr, format_addr_port
+from nodeproxy.model.addresses import Addr, format_addr_port, netmask
 from nodeproxy.model.keys import Protocol
 from nodeproxy.netlink import expressions
 
@@ -72,6 +74,8 @@ class Move(enum.Enum):
     ON = "next statement"
     STOP = "next rule"
     """The statement does not match, or a map has no such key (NFT_BREAK)."""
+    RETURN = "return"
+    """Behind the jump to this chain."""
     ACCEPT = "accept"
     DROP = "drop"
     REFUSE = "reject"
@@ -101,7 +105,7 @@ def effects_of(statement: Statement, flight: Flight, scene: Scene) -> list[Effec
     match statement:
         case MatchAddress() | MatchInterface() | MatchLocal() | MatchNewConnection():
             return _matching(flight, matches=_matches(statement, flight, scene))
-        case MatchTranslated() | MatchMark() | MatchTcp() | InSet():
+        case MatchTranslated() | MatchMark() | MatchTcp() | InSet() | NetworkInSet():
             return _matching(flight, matches=_matches(statement, flight, scene))
         case SetMark(bit):
             return [_marked(flight, flight.mark | bit)]
@@ -131,6 +135,8 @@ def effects_of(statement: Statement, flight: Flight, scene: Scene) -> list[Effec
             return [Effect(flight, Move.DROP)]
         case Jump() | Goto():
             return [Effect(flight, statement)]
+        case Return():
+            return [Effect(flight, Move.RETURN)]
         case _:
             assert_never(statement)
 
@@ -144,6 +150,7 @@ _Match = (
     | MatchMark
     | MatchTcp
     | InSet
+    | NetworkInSet
 )
 
 
@@ -164,8 +171,12 @@ def _matches(statement: _Match, flight: Flight, scene: Scene) -> bool:
             return bool(flight.mark & bit)
         case MatchTcp():
             return flight.protocol == Protocol.TCP
-        case InSet(fields, set_name, negate):
-            return scene.frame.has(set_name, key_of(fields, flight)) is not negate
+        case InSet(fields, set_name):
+            return scene.frame.has(set_name, key_of(fields, flight))
+        case NetworkInSet(prefix_length, fields, set_name):
+            mask = netmask(prefix_length, scene.frame.family)
+            network = bytes(a & b for a, b in zip(flight.source, mask, strict=True))
+            return scene.frame.has(set_name, network + key_of(fields, flight))
         case _:
             assert_never(statement)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
+from nodeproxy.backends.nftables.keys import ID_BYTES
 from nodeproxy.backends.nftables.mirror import Content
 from nodeproxy.backends.nftables.objects import (
     AffinityId,
@@ -18,15 +19,17 @@ from nodeproxy.backends.nftables.objects import (
     Drop,
     ElementId,
     ElementValue,
-    Field,
     Goto,
     InSet,
     Jump,
     LoadAffinity,
     Masquerade,
+    Members,
+    NetworkInSet,
     Reject,
     Remember,
     Reset,
+    Return,
     Rule,
     SetSpec,
     Skeleton,
@@ -39,7 +42,7 @@ from nodeproxy.model.addresses import Family
 ElementsBySet = Mapping[str, Mapping[bytes, ElementValue]]
 """By set name and key, as the mirror keeps them."""
 
-_LAST = (Drop, Reject, Reset, Jump, Goto, Masquerade, DnatToSlot, DnatByMap)
+_LAST = (Drop, Reject, Reset, Jump, Goto, Return, Masquerade, DnatToSlot, DnatByMap)
 """Statements that no other may follow."""
 
 
@@ -74,15 +77,12 @@ class Frame:
             self._check(chain)
 
     def has(self, set_name: str, key: bytes) -> bool:
-        """True if the key is an element, or inside one of the ranges."""
+        """True if the key is an element."""
         elements = self._elements.get(set_name, {})
-        if self._spec(set_name).kind is not ValueKind.SOURCES:
+        if self._spec(set_name).kind is not ValueKind.MEMBERS:
             return key in elements
-        middle = len(key)
-        return any(
-            _is_between(ends[:middle], key, ends[middle:], self._spec(set_name), self.family)
-            for ends in elements
-        )
+        members = elements.get(key[:ID_BYTES])
+        return isinstance(members, Members) and key[ID_BYTES:] in members
 
     def slots(self, set_name: str, key: bytes) -> Slots:
         """The endpoints of one frontend; empty if it has none."""
@@ -117,8 +117,8 @@ class Frame:
             match statement:
                 case Jump(target) | Goto(target) if target not in self.chains:
                     raise UntraceableError(f"chain {chain}", f"leads to {target}, not declared")
-                case InSet(_, name):
-                    self._expect(name, ValueKind.NOTHING, ValueKind.SOURCES)
+                case InSet(_, name) | NetworkInSet(_, _, name):
+                    self._expect(name, ValueKind.NOTHING, ValueKind.MEMBERS)
                 case DnatToSlot(_, _, name):
                     self._expect(name, ValueKind.ENDPOINT)
                 case LoadAffinity(_, name):
@@ -132,18 +132,6 @@ class Frame:
         kind = self._spec(set_name).kind
         if kind not in kinds:
             raise UntraceableError(f"set {set_name}", f"of kind {kind.value}, used as {kinds}")
-
-
-def _is_between(first: bytes, key: bytes, last: bytes, spec: SetSpec, family: Family) -> bool:
-    """Every field on its own lies between its ends, as the kernel compares ranges."""
-    offset = 0
-    for field in spec.fields:
-        is_address = field in (Field.SOURCE, Field.DESTINATION)
-        end = offset + (family.addr_bytes if is_address else 4)
-        if not first[offset:end] <= key[offset:end] <= last[offset:end]:
-            return False
-        offset = end
-    return True
 
 
 def elements_by_set(elements: Mapping[ElementId, ElementValue]) -> ElementsBySet:

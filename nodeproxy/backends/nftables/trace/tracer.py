@@ -95,7 +95,7 @@ def _endings(ways: Iterable[Way]) -> tuple[Ending, ...]:
 
 def _outcome(way: Way) -> Outcome:
     match way.end:
-        case Move.ON | Move.STOP | Move.ACCEPT:
+        case Move.ON | Move.STOP | Move.RETURN | Move.ACCEPT:
             flight = way.flight
             return Passed(
                 flight.destination, flight.port, flight.is_translated, flight.is_masqueraded

@@ -131,6 +131,8 @@ class Passage:
                 return [replace(w, end=Move.STOP) if w.end is Move.ON else w for w in ways]
             case Move.STOP:
                 return [_told(after, step)]
+            case Move.RETURN:
+                return [replace(_told(after, step), end=Move.STOP)]
             case Move():
                 return [replace(_told(after, step), end=move)]
             case _:

@@ -39,7 +39,7 @@ SETS = (
     SetSpec("members", (Field.AFFINITY,), ValueKind.NOTHING, ""),
     SetSpec("endpoints", FRONTEND, ValueKind.ENDPOINT, ""),
     SetSpec("ids", FRONTEND, ValueKind.AFFINITY_ID, ""),
-    SetSpec("sources", (Field.SOURCE, *FRONTEND), ValueKind.SOURCES, ""),
+    SetSpec("sources", (Field.SOURCE, *FRONTEND), ValueKind.NOTHING, ""),
     SetSpec("records", CLIENT, ValueKind.RECORDS, ""),
 )
 

@@ -13,13 +13,16 @@ from nodeproxy.backends.nftables.objects import (
     InSet,
     Jump,
     LoadAffinity,
+    NetworkInSet,
     Remember,
 )
 from nodeproxy.backends.nftables.sets import (
     Shape,
+    allowed_set,
     class_set,
     members_set,
     parse_class,
+    parse_prefix_length,
     parse_timeout,
     set_spec,
 )
@@ -60,6 +63,20 @@ def test_a_timeout_is_known_by_the_name_of_its_members(seconds: int):
     assert set_spec(spec.name) == spec
 
 
+@given(st.integers(1, 128))
+def test_a_prefix_length_is_known_by_the_name_of_its_sources(prefix_length: int):
+    spec = allowed_set(prefix_length)
+
+    assert parse_prefix_length(spec.name) == prefix_length
+    assert set_spec(spec.name) == spec
+
+
+@pytest.mark.parametrize("name", ["allowed-sources", "allowed-sources-0", "allowed-sources-129"])
+def test_other_names_are_no_prefix_lengths(name: str):
+    assert parse_prefix_length(name) == 0
+    assert set_spec(name) is None
+
+
 @pytest.mark.parametrize(
     "name",
     ["", "affinity", "affinity-members-", "affinity-members-0", "affinity-members-07",
@@ -76,7 +93,7 @@ def test_every_set_and_chain_a_rule_names_is_there(shape: Shape, family: Family)
     sets = {spec.name for spec in skeleton.sets}
     chains = {chain.name for chain in skeleton.chains}
     statements = [s for c in skeleton.chains for rule in c.rules for s in rule.statements]
-    assert {s.set_name for s in statements if isinstance(s, InSet)} <= sets
+    assert {s.set_name for s in statements if isinstance(s, InSet | NetworkInSet)} <= sets
     maps = DnatToSlot | DnatByMap | LoadAffinity | Remember
     assert {s.map_name for s in statements if isinstance(s, maps)} <= sets
     assert {s.chain for s in statements if isinstance(s, Jump | Goto)} <= chains
