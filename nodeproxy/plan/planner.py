@@ -10,7 +10,7 @@ ClusterState --Changes--> replan --PlanDelta--> backend
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from nodeproxy.model.addresses import FAMILIES, Addr, Cidr, Family
 from nodeproxy.model.endpoints import Endpoint
@@ -31,12 +31,18 @@ from nodeproxy.plan.types import (
     Conflict,
     FamilySettings,
     Frontend,
+    HintReason,
     PlanDelta,
     PlanKey,
     ServicePortPlan,
     claim_of,
 )
 from nodeproxy.state.cluster import Changes, ClusterState
+
+_BY_ZONE = frozenset(
+    {HintReason.APPLIED, HintReason.NO_HINT_FOR_NODE, HintReason.NODE_WITHOUT_ZONE}
+)
+"""Decisions about hints that may be others in another zone; what is not hinted is not asked."""
 
 
 class Planner:
@@ -47,8 +53,8 @@ class Planner:
     1. *The plan is a function of the cluster and the node*, not of history: each ServicePortPlan
        is built from the present state alone, and conflicts are decided by key order.
     2. *The work is proportional to the change.* Only Services named in the changes are planned
-       again; everything is only if the own zone changes, since hints refer to it, and what
-       has source ranges if the own address does (DP-41).
+       again; those with hints if the own zone changes (EP-54), those with source ranges if the
+       own address does (DP-41).
     3. *No change, no work for others.* A plan equal to the former one is not told.
     4. *One destination, one owner* (SVC-60). The ClaimTables know every claimant; when an owner
        goes, the next is planned again although nothing about it changed.
@@ -107,18 +113,26 @@ class Planner:
         self._tell(remarks, delta)
 
     def _affected(self, changes: Changes) -> set[ServiceKey]:
-        """The Services to plan again; all of them when the zone is new (EP-54)."""
+        """The Services to plan again; all of them at first."""
+        if self._zone is not None and not changes.node_changed:
+            return set(changes.services)
         node = self._state.node
-        zone = node.zone if node else ""
-        addresses = {family: node_address(self._options, node, family) for family in FAMILIES}
-        had_addresses, self._addresses = self._addresses, addresses
-        if zone != self._zone:
-            self._zone = zone
+        had_zone, self._zone = self._zone, node.zone if node else ""
+        had_addresses, self._addresses = (
+            self._addresses,
+            {family: node_address(self._options, node, family) for family in FAMILIES},
+        )
+        if had_zone is None:
             return {*self._state.services, *self._planned}
-        if addresses != had_addresses:
-            restricted = {key.port.service for key, p in self.plans.items() if p.source_ranges}
-            return changes.services | restricted
-        return set(changes.services)
+        affected = set(changes.services)
+        if self._zone != had_zone:
+            affected |= self._services_where(lambda plan: plan.selection.hint_reason in _BY_ZONE)
+        if self._addresses != had_addresses:
+            affected |= self._services_where(lambda plan: bool(plan.source_ranges))
+        return affected
+
+    def _services_where(self, condition: Callable[[ServicePortPlan], bool]) -> set[ServiceKey]:
+        return {key.port.service for key, plan in self.plans.items() if condition(plan)}
 
     def _enter_claims(self, service: ServiceKey, delta: PlanDelta) -> set[ServiceKey]:
         """Enter what a Service claims now, and drop plans of ports it has no more.

@@ -460,7 +460,7 @@ class TestOwnNode:
         .endpoint("10.0.0.2", zones=("b",))
     )
 
-    def test_a_new_zone_replans_everything(self, agent: Agent):
+    def test_a_new_zone_replans_what_has_hints(self, agent: Agent):
         """EP-54."""
         agent.take(web().upserted(), self.ZONED.upserted(), node("n1").zone("a").upserted())
         before = pool(agent.plan("web"))
@@ -468,6 +468,20 @@ class TestOwnNode:
         delta = agent.take(node("n1").zone("b").upserted())
 
         assert (before, pool(delta.puts[key("web")])) == (["10.0.0.1:8080"], ["10.0.0.2:8080"])
+
+    @pytest.mark.parametrize("zones", [("", "a"), ("a", ""), ("c", "b"), ("b", "c"), ("a", "b")])
+    def test_any_way_between_zones_ends_where_a_fresh_start_does(
+        self, agent: Agent, zones: tuple[str, str]
+    ):
+        """Hints that were of no use in the old zone may be in the new one (EP-52)."""
+        fresh = Agent()
+        before, after = (node("n1").zone(zone).upserted() for zone in zones)
+
+        agent.take(web().upserted(), self.ZONED.upserted(), before)
+        agent.take(after)
+        fresh.take(web().upserted(), self.ZONED.upserted(), after)
+
+        assert agent.planner.plans == fresh.planner.plans
 
     def test_another_label_changes_nothing(self, agent: Agent):
         """EP-54, TS-506."""
