@@ -28,6 +28,7 @@ from nodeproxy.backends.nftables.objects import (
     ClearAffinity,
     DnatByMap,
     Field,
+    Forget,
     InSet,
     Jump,
     LoadAffinity,
@@ -59,17 +60,18 @@ def recall_rule(pool: SlotPool) -> Rule:
 
 def affinity_chains(timeouts: Iterable[int]) -> tuple[Chain, ...]:
     """The chains that use and write records; a rule for each timeout in use."""
-    updates = tuple(
-        Rule(
-            (InSet(MEMBER_KEY, members_name(seconds)), Remember(RECORD_KEY, AFFINITY, seconds)),
-        )
-        for seconds in sorted(timeouts)
-    )
+    refreshing, replacing = [], []
+    for seconds in sorted(timeouts):
+        is_member = InSet(MEMBER_KEY, members_name(seconds))
+        remember = Remember(RECORD_KEY, AFFINITY, seconds)
+        refreshing.append(Rule((is_member, remember)))
+        # The other pool may know the client by another endpoint: the newest counts.
+        replacing.append(Rule((is_member, Forget(RECORD_KEY, AFFINITY), remember)))
     to_sibling = LoadAffinity((Field.AFFINITY,), AFFINITY_SIBLINGS)
     return (
         Chain(_KNOWN_CLIENTS, (Rule((DnatByMap(RECORD_KEY, AFFINITY),)),)),
-        Chain(_REMEMBER_SIBLING, (*updates, Rule((ClearAffinity(),)))),
-        Chain(REMEMBER, (*updates, Rule((to_sibling, Jump(_REMEMBER_SIBLING))))),
+        Chain(_REMEMBER_SIBLING, (*replacing, Rule((ClearAffinity(),)))),
+        Chain(REMEMBER, (*refreshing, Rule((to_sibling, Jump(_REMEMBER_SIBLING))))),
     )
 
 

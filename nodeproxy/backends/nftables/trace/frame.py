@@ -19,6 +19,7 @@ from nodeproxy.backends.nftables.objects import (
     Drop,
     ElementId,
     ElementValue,
+    Forget,
     Goto,
     InSet,
     Jump,
@@ -123,7 +124,7 @@ class Frame:
                     self._expect(name, ValueKind.ENDPOINT)
                 case LoadAffinity(_, name):
                     self._expect(name, ValueKind.AFFINITY_ID)
-                case DnatByMap(_, name) | Remember(_, name):
+                case DnatByMap(_, name) | Remember(_, name) | Forget(_, name):
                     self._expect(name, ValueKind.RECORDS)
                 case _:
                     pass
