@@ -53,6 +53,11 @@ def merge_endpoints(
     if len(matching) == 1:  # Most Services: sorted and unique already.
         port, addresses = matching[0]
         return tuple([_endpoint(address, port, node_name) for address in addresses])
+    if len({port for port, _ in matching}) == 1:  # Most of the others: many slices, one number.
+        by_addr = {address.addr: address for _, addresses in matching for address in addresses}
+        if len(by_addr) == sum(len(addresses) for _, addresses in matching):
+            port = matching[0][0]
+            return tuple([_endpoint(by_addr[addr], port, node_name) for addr in sorted(by_addr)])
     merged: dict[tuple[Addr, int], EndpointAddress] = {}
     for port, addresses in matching:
         for address in addresses:
