@@ -78,7 +78,7 @@ def own_node() -> SourceEvent:
 
 
 def random_service(rng: Random, number: int, around: Surroundings) -> Draft:
-    """A Service with two ports and up to a dozen endpoints in each family."""
+    """A Service, up to the fifteenth, with two ports and up to a dozen endpoints of a family."""
     web = service(f"web-{number}").cluster_ip(f"10.96.0.{number}", f"fd00:96::{number:x}")
     ports: list[tuple[Protocol, int, int]] = []
     for protocol, offset in (("tcp", 0), ("udp", 1)):
@@ -94,11 +94,11 @@ def random_service(rng: Random, number: int, around: Surroundings) -> Draft:
 
 
 def _outside(rng: Random, number: int, web: ServiceBuilder) -> list[str]:
-    """External IPs and VIPs; one of the Services has addresses of the node as external IPs."""
+    """External IPs, some of them addresses of the node, and VIPs."""
     reached: list[str] = []
     if rng.random() < 0.5:
         free = (f"198.51.100.{number}", f"2001:db8:e::{number:x}")
-        external = NODE_OTHER_ADDRESSES if number == 1 else free
+        external = rng.choice((free, free, NODE_ADDRESSES, NODE_OTHER_ADDRESSES))
         web.external_ip(*external)
         reached += external
     if rng.random() < 0.5:

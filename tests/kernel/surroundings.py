@@ -19,6 +19,8 @@ from tests.support.programming import OWN_NODE
 
 PORTS = (8080, 5353)
 """Every host listens on these, by TCP and UDP."""
+NODE_PORTS = (*PORTS, 80, 443, *range(30_000, 30_032))
+"""The node listens where Services do: what no rule picks up is answered, not refused."""
 LOOPBACK = ("127.0.0.1", "::1")
 ELSEWHERE = "n2"
 _CROWD = 20
@@ -62,7 +64,7 @@ class Surroundings:
             pod.namespace.set_sysctls(_NO_LIMIT_OF_ERRORS)
         nft.load(lab.node, _NOWHERE)
         lab.serve(tcp=PORTS, udp=PORTS)
-        lab.serve_on_node(tcp=PORTS, udp=PORTS)
+        lab.serve_on_node(tcp=NODE_PORTS, udp=NODE_PORTS)
         callers = tuple(self._callers())
         self.callers = {family: [c for c in callers if c.family is family] for family in FAMILIES}
         self.endpoints = {family: list(self._endpoints(family)) for family in FAMILIES}
@@ -79,7 +81,9 @@ class Surroundings:
         return Caller(self.lab.node, address, None)
 
     def listens(self, address: str, port: int) -> bool:
-        """Somebody answers there; every address but loopback is one host's."""
+        """Somebody answers there; loopback is the node's, as only the node asks there."""
+        if address in (*self.node_addresses, *LOOPBACK):
+            return port in NODE_PORTS
         return address in self.hosts and port in PORTS
 
     def _callers(self) -> Iterator[Caller]:
