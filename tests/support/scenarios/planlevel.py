@@ -58,9 +58,11 @@ class Memory:
         # Mutable: the clock and the records.
         self.now = 0.0
         self._connected_at: dict[tuple[PlanKey, Addr, Target], float] = {}
+        """When each client went to an endpoint last; the latest comes last."""
 
     def note(self, key: PlanKey, client: Addr, target: Target) -> None:
         """A connection was made: the record begins or is refreshed (DP-62)."""
+        self._connected_at.pop((key, client, target), None)
         self._connected_at[key, client, target] = self.now
 
     def forget_those_who_left(self, plans: Plans) -> None:
@@ -74,13 +76,14 @@ class Memory:
         }
 
     def remembered(self, match: Match, client: Addr, pool: tuple[Target, ...]) -> Target | None:
-        """The first of a pool that the client has a live record of (DP-62, DP-63)."""
+        """Of those of a pool that the client has a live record of, the latest (DP-62, DP-63)."""
         timeout = match.plan.affinity_seconds
-        for target in pool:
-            at = self._connected_at.get((match.key, client, target))
-            if timeout and at is not None and self.now - at < timeout:
-                return target
-        return None
+        found: Target | None = None
+        for (key, of, target), at in self._connected_at.items():
+            is_live = timeout and self.now - at < timeout
+            if is_live and (key, of) == (match.key, client) and target in pool:
+                found = target
+        return found
 
 
 class PlanLevel:
@@ -170,12 +173,7 @@ class PlanLevel:
         """
         if packet.destination in self._node_addresses and not packet.is_from_node:
             return Verdict.UNTOUCHED
-        cluster_ips = {
-            frontend.addr
-            for plan in self._plans.values()
-            for frontend in plan.frontends
-            if frontend.kind is FrontendKind.CLUSTER_IP
-        }
+        cluster_ips = {plan.cluster_ip for plan in self._plans.values() if plan.family is packet.family}
         if packet.destination in cluster_ips:
             return Verdict.REFUSED
         cidrs = self._settings[packet.family].service_cidrs
