@@ -174,6 +174,7 @@ class Planner:
             plan = ServicePortPlan(
                 key=port.key,
                 family=port.family,
+                cluster_ip=port.cluster_ip,
                 frontends=self._owned_frontends(key, port, delta),
                 internal_policy=port.internal_policy,
                 external_policy=port.external_policy,

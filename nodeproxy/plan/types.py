@@ -149,6 +149,8 @@ class ServicePortPlan(msgspec.Struct, frozen=True, gc=False):
 
     key: ServicePortKey
     family: Family
+    cluster_ip: Addr
+    """Stays a ClusterIP even if another Service won its port: other ports of it are refused."""
     frontends: tuple[Frontend, ...]
     """Only those this service port won; another Service may hold a claimed one (SVC-60)."""
     internal_policy: TrafficPolicy

@@ -99,11 +99,7 @@ def own_elements(plan: ServicePortPlan, ids: AffinityIds) -> Iterable[ElementId]
 
 def shared_elements(plan: ServicePortPlan) -> list[ElementId]:
     """The elements that other service ports may want as well: ClusterIPs, hairpin tuples."""
-    shared = [
-        ElementId(sets.CLUSTER_IPS, frontend.addr)
-        for frontend in plan.frontends
-        if frontend.kind is FrontendKind.CLUSTER_IP
-    ]
+    shared = [ElementId(sets.CLUSTER_IPS, plan.cluster_ip)]
     for target in plan.selection.local_reachable:
         key = hairpin_key(target.addr, plan.key.protocol, target.port)
         shared.append(ElementId(sets.HAIRPIN, key))

@@ -173,7 +173,7 @@ class PlanLevel:
         """
         if packet.destination in self._node_addresses and not packet.is_from_node:
             return Verdict.UNTOUCHED
-        cluster_ips = {plan.cluster_ip for plan in self._plans.values() if plan.family is packet.family}
+        cluster_ips = {plan.cluster_ip for plan in self._plans.values()}
         if packet.destination in cluster_ips:
             return Verdict.REFUSED
         cidrs = self._settings[packet.family].service_cidrs
