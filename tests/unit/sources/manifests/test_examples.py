@@ -24,7 +24,9 @@ async def test_examples_are_read_without_a_remark(caplog: pytest.LogCaptureFixtu
     assert {name for kind, name in found if kind == Kind.SERVICE} == {
         "classic",
         "dns",
+        "shop",
         "web",
         "web-ipv6-only",
     }
     assert (Kind.ENDPOINTS, "classic") in found
+    assert (Kind.SERVICE_CIDR, "kubernetes") in found
