@@ -16,6 +16,11 @@ KNOWN_GATES: Mapping[str, bool] = {
 }
 """Every gate with its default."""
 
+_ALWAYS_ON = frozenset(
+    {"MultiCIDRServiceAllocator", "NFTablesProxyMode", "PreferSameTrafficDistribution"}
+)
+"""Locked in Kubernetes 1.36; older DaemonSets still switch them on."""
+
 _GATE_GROUPS = frozenset({"AllAlpha", "AllBeta"})
 """Accepted for all gates of a maturity (CFG-30); ours are all mature, so nothing follows."""
 
@@ -42,7 +47,8 @@ def parse_feature_gates(text: str) -> FeatureGates:
     """Parse `Name=true,Other=false`; the last mention of a name counts.
 
     Raises:
-        ValueError: not of that form, or an unknown gate; the message tells the known ones.
+        ValueError: not of that form, a gate that cannot be switched off, or an unknown one; the
+            message tells the known ones.
     """
     explicit: dict[str, bool] = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
@@ -50,6 +56,10 @@ def parse_feature_gates(text: str) -> FeatureGates:
         if not equals or value.lower() not in ("true", "false"):
             raise ValueError(f'"{pair}" is not of the form Name=true or Name=false')
         if name in _GATE_GROUPS:
+            continue
+        if name in _ALWAYS_ON:
+            if value.lower() == "false":
+                raise ValueError(f'feature gate "{name}" is always on; leave it out')
             continue
         if name not in KNOWN_GATES:
             known = ", ".join(sorted(KNOWN_GATES))

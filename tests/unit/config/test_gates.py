@@ -43,6 +43,17 @@ def test_groups_of_gates_are_accepted_and_change_nothing() -> None:
     assert parse_feature_gates("AllAlpha=true,AllBeta=false") == FeatureGates()
 
 
+def test_a_gate_that_is_always_on_may_be_switched_on() -> None:
+    """An older DaemonSet keeps its arguments."""
+    assert parse_feature_gates("NFTablesProxyMode=true") == FeatureGates()
+
+
+def test_a_gate_that_is_always_on_cannot_be_switched_off() -> None:
+    """Spec 60 section 3: a change of a locked gate is an error."""
+    with pytest.raises(ValueError, match='"NFTablesProxyMode" is always on; leave it out'):
+        parse_feature_gates("NFTablesProxyMode=false")
+
+
 def test_an_unknown_gate_is_refused_with_the_known_ones() -> None:
     """CFG-30."""
     with pytest.raises(ValueError, match=r'unrecognized feature gate "Foo"; known: AllowService'):
