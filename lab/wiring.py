@@ -40,6 +40,7 @@ ROUTER_SYSCTLS = COMMON_SYSCTLS | {
     # mistake the limit for a hang.
     "net.ipv4.icmp_ratemask": "0",
     "net.ipv6.icmp.ratelimit": "0",
+    "net.ipv6.icmp.ratemask": "127",  # a type that is not sent: none has the limit of all peers
 }
 NODE_SYSCTLS = ROUTER_SYSCTLS | {
     # The callers of traffic.py use a port again after seconds; by then its former flow must be

@@ -196,12 +196,19 @@ class _Run:
         return ""
 
     def _connect(self, expectation: Expectation) -> Arrival | Verdict | str:
-        return self._world.send(expectation.packet).seen()
+        return self._world.send(expectation.packet).seen(_may_stay(expectation))
 
 
 def _must_be_heard(expectation: Expectation) -> bool:
     """What the node sends to itself is untouched only if it is answered."""
     return expectation.outcome is Verdict.UNTOUCHED and expectation.packet.is_from_node
+
+
+def _may_stay(expectation: Expectation) -> bool:
+    """The packet's own destination is an endpoint that it may reach, such as an ingress's."""
+    packet, outcome = expectation.packet, expectation.outcome
+    own = Target(packet.destination, packet.port)
+    return isinstance(outcome, WantsEndpoints) and any(e.target == own for e in outcome.endpoints)
 
 
 def _wrong_verdict(wanted: Verdict, attempt: Attempt) -> str:
