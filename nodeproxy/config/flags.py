@@ -49,8 +49,8 @@ MASTER = Flag("master", "URL", "Address of the API server; replaces the one in t
 MANIFESTS = Flag(
     "manifests",
     "DIR",
-    "Take Services, EndpointSlices, Endpoints and Node from the YAML and JSON files of this "
-    "directory and follow their changes; no API server is asked.",
+    "Take Services, EndpointSlices, Endpoints, Node and ServiceCIDRs from the YAML and JSON files "
+    "of this directory and follow their changes; no API server is asked.",
 )
 HOSTNAME_OVERRIDE = Flag(
     "hostname-override", "NAME", "Name of this node in the cluster. Default: the host name."

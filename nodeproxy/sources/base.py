@@ -40,7 +40,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
 
 
 class Source(Protocol):
-    """Services, endpoints and the own Node, from one place."""
+    """Services, endpoints, the own Node and ServiceCIDRs, from one place."""
 
     async def run(self, sink: EventSink) -> None:
         """Report everything there is, then every change, until cancelled.
