@@ -123,8 +123,7 @@ class PlanLevel:
         targets = choice.targets if remembered is None else (remembered,)
         return Reaches(
             frozenset(
-                Arrival(t, choice.is_masqueraded or _is_hairpin(packet, match.plan, t))
-                for t in targets
+                Arrival(target, self._is_masqueraded(packet, choice, target)) for target in targets
             ),
             has_affinity=match.plan.affinity_seconds > 0,
             is_remembered=remembered is not None,
@@ -201,6 +200,25 @@ class PlanLevel:
         is_stranger = detector is not None and not _is_from_pod(packet, detector)
         return Choice(targets, is_masqueraded=is_stranger)
 
+    def _is_masqueraded(self, packet: Packet, choice: Choice, target: Target) -> bool:
+        """Marked packets and hairpins, where they leave the node again (PP-2)."""
+        if target.addr in self._node_addresses and not packet.is_from_node:
+            return False
+        return choice.is_masqueraded or self._is_hairpin(packet, target)
+
+    def _is_hairpin(self, packet: Packet, target: Target) -> bool:
+        """DP-23: an endpoint of this node that reaches itself, by whatever Service."""
+        is_translated = (packet.destination, packet.port) != target
+        return (
+            is_translated
+            and packet.source == target.addr
+            and any(
+                target in plan.selection.local_reachable
+                for key, plan in self._plans.items()
+                if key.port.protocol is packet.transport
+            )
+        )
+
     def _external(self, packet: Packet, plan: ServicePortPlan) -> Choice | Verdict:
         """DP-3, DP-4, DP-5, in this order."""
         selection = plan.selection
@@ -237,11 +255,6 @@ def _is_from_pod(packet: Packet, detector: LocalDetector) -> bool:
     if detector.interface:
         return interface == detector.interface
     return bool(interface) and interface.startswith(detector.interface_prefix)
-
-
-def _is_hairpin(packet: Packet, plan: ServicePortPlan, target: Target) -> bool:
-    """DP-23: an endpoint of this node that reaches itself."""
-    return packet.source == target.addr and target in plan.selection.local_reachable
 
 
 def _is_loopback(addr: Addr) -> bool:

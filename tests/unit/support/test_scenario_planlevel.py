@@ -260,6 +260,15 @@ def test_an_endpoint_that_reaches_itself_is_masqueraded():
     assert answer(dataplane, "far-a -> 1.2.3.4:80") == BOTH
 
 
+def test_what_stays_on_the_node_is_never_masqueraded():
+    """PP-2, PP-4: unless the node itself sent it."""
+    dataplane = level(web(), here=("node",), far=())
+
+    assert answer(dataplane, "client -> 1.2.3.4:80") == "{node:8080 no-masq}"
+    assert answer(dataplane, "client -> 10.96.0.10:80") == "{node:8080 no-masq}"
+    assert answer(dataplane, "node -> 10.96.0.10:80") == "{node:8080 masq}"
+
+
 def connect(dataplane: PlanLevel, text: str, name: str) -> None:
     dataplane.connect(packet(text), Target(HOSTS[name].ipv4, 8080))
 
