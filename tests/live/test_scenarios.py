@@ -6,7 +6,7 @@ all: what a scenario leaves behind is removed before the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,13 @@ pytestmark = pytest.mark.live
 FOLDER = Path(__file__).parents[1] / "scenarios"
 SCENARIOS = [read_scenario(path) for path in sorted(FOLDER.rglob("*.txt"))]
 _ALWAYS = [scenario for scenario in SCENARIOS if scenario.is_live]
+_ALWAYS_RESTARTED = ("affinity", "lifecycle", "loadbalancer")
+"""Groups whose first scenario every test run sends with restarts; the others when all are sent."""
 
 
-def _parameters(scenarios: Sequence[Scenario]) -> list[object]:
-    return [
-        pytest.param(s, id=s.name, marks=[] if s.is_live else pytest.mark.exhaustive)
-        for s in scenarios
-    ]
+def _parameter(scenario: Scenario, *, is_always: bool) -> object:
+    marks = [] if is_always else [pytest.mark.exhaustive]
+    return pytest.param(scenario, id=scenario.name, marks=marks)
 
 
 def _first_of_each_group() -> list[Scenario]:
@@ -40,14 +40,20 @@ def world() -> Iterator[LiveWorld]:
         yield opened
 
 
-@pytest.mark.parametrize("scenario", _parameters(SCENARIOS))
+@pytest.mark.parametrize("scenario", [_parameter(s, is_always=s.is_live) for s in SCENARIOS])
 def test_packets_meet_what_the_scenario_says(world: LiveWorld, scenario: Scenario):
     result = run_live(world, scenario)
 
     _see_that_all_held(result)
 
 
-@pytest.mark.parametrize("scenario", _parameters(_first_of_each_group()))
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        _parameter(s, is_always=s.path.parent.name in _ALWAYS_RESTARTED)
+        for s in _first_of_each_group()
+    ],
+)
 def test_packets_meet_the_same_if_the_agent_restarts_all_the_time(
     world: LiveWorld, scenario: Scenario
 ):

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -33,8 +34,10 @@ from lab.topology import Lab, private_node
 from lab.traffic import Answer, Conversation, Outcome
 from lab.traffic import Target as Destination
 from nodeproxy.backends.nftables.backend import NftablesBackend
-from nodeproxy.backends.nftables.cleanup import cleanup
-from nodeproxy.model.addresses import FAMILIES, Addr, format_addr, parse_addr
+from nodeproxy.backends.nftables.encode import encode_batch
+from nodeproxy.backends.nftables.objects import DeleteTable
+from nodeproxy.model.addresses import FAMILIES, Addr, Family, format_addr, parse_addr
+from nodeproxy.netlink import messages
 from nodeproxy.netlink.channel import NetfilterSocket
 from nodeproxy.plan.types import PlanDelta, Target
 from tests.support.scenarios.model import Arrival, Packet, Place, Verdict
@@ -136,8 +139,8 @@ class LiveWorld:
             ports: what listens where: endpoints, and the node wherever it is asked. All pods
                 listen where one of them does.
         """
-        with self.lab.node.entered():
-            self._runner.run(cleanup())
+        for family in FAMILIES:
+            _delete_table(self._channel, family)
         self._move_addresses(node_addresses)
         self.lab.stop_serving()
         self._own = node_addresses
@@ -219,6 +222,15 @@ def open_world() -> Iterator[LiveWorld]:
         world = LiveWorld(lab, channel, stack.enter_context(FlowLog(lab.node)))
         stack.callback(world.close)
         yield world
+
+
+def _delete_table(channel: NetfilterSocket, family: Family) -> None:
+    """As `nodeproxy cleanup` does, but without a socket of its own, whose end takes 20 ms."""
+    encoded = encode_batch([DeleteTable()], family)
+    last = len(encoded) + 1
+    batch = [messages.batch_begin(), *(m.data for m in encoded), messages.batch_end(last)]
+    errors = channel.transact(batch, last)
+    assert all(error.errno == errno.ENOENT for error in errors), errors
 
 
 def _spoken(packet: Packet) -> Spoken:
