@@ -123,6 +123,87 @@ MASQUERADE_BIT = Flag(
     "BIT",
     "Bit of the packet mark, 0 to 31, that asks for masquerading; used in every mode. Default: 14.",
 )
+SYNC_PERIOD = Flag(
+    "iptables-sync-period",
+    "DURATION",
+    "Longest delay before a sync that failed is tried again, and half the time after which a sync "
+    "that is due makes the node unhealthy; used in every mode. Default: 30s.",
+)
+MIN_SYNC_PERIOD = Flag(
+    "iptables-min-sync-period",
+    "DURATION",
+    "Pause after a sync before the next one; used in every mode. Default: 0s.",
+)
+CONFIG_SYNC_PERIOD = Flag(
+    "config-sync-period", "DURATION", "No effect: watches are not refreshed without need."
+)
+API_CONTENT_TYPE = Flag("kube-api-content-type", "TYPE", "No effect: JSON is spoken.")
+API_QPS = Flag("kube-api-qps", "NUMBER", "No effect: requests are few.")
+API_BURST = Flag("kube-api-burst", "NUMBER", "No effect: requests are few.")
+OOM_SCORE_ADJ = Flag(
+    "oom-score-adj",
+    "NUMBER",
+    "How readily the kernel ends the agent when memory runs out, -1000 to 1000. Default: -999.",
+)
+CONNTRACK_MAX_PER_CORE = Flag(
+    "conntrack-max-per-core",
+    "NUMBER",
+    "Connections the kernel can track for each CPU; 0 leaves the size of its table alone. "
+    "Default: 32768.",
+)
+CONNTRACK_MIN = Flag(
+    "conntrack-min",
+    "NUMBER",
+    "Connections the kernel can track at least, however few CPUs there are. Default: 131072.",
+)
+CONNTRACK_TCP_ESTABLISHED = Flag(
+    "conntrack-tcp-timeout-established",
+    "DURATION",
+    "How long an idle TCP connection is remembered; 0 leaves it alone. Default: 24h.",
+)
+CONNTRACK_TCP_CLOSE_WAIT = Flag(
+    "conntrack-tcp-timeout-close-wait",
+    "DURATION",
+    "How long a half-closed TCP connection is remembered; 0 leaves it alone. Default: 1h.",
+)
+CONNTRACK_TCP_BE_LIBERAL = Flag(
+    "conntrack-tcp-be-liberal",
+    "BOOL",
+    "Let the kernel accept TCP packets outside of the window as part of their connection.",
+    FlagKind.SWITCH,
+)
+CONNTRACK_UDP = Flag(
+    "conntrack-udp-timeout",
+    "DURATION",
+    "How long a UDP flow without answer is remembered; 0 leaves it alone. Default: 0s.",
+)
+CONNTRACK_UDP_STREAM = Flag(
+    "conntrack-udp-timeout-stream",
+    "DURATION",
+    "How long a UDP flow with answers is remembered; 0 leaves it alone. Default: 0s.",
+)
+CONNTRACK_CLEAN_TCP = Flag(
+    "conntrack-clean-tcp",
+    "BOOL",
+    "Forget TCP connections to endpoints that are gone, as UDP flows always are.",
+    FlagKind.SWITCH,
+)
+BIND_ADDRESS_HARD_FAIL = Flag(
+    "bind-address-hard-fail",
+    "BOOL",
+    "End if the health or metrics server cannot listen, instead of trying again.",
+    FlagKind.SWITCH,
+)
+PROFILING = Flag("profiling", "BOOL", "Serve /debug/ on the metrics server.", FlagKind.SWITCH)
+LOCALHOST_NODE_PORTS = Flag(
+    "iptables-localhost-nodeports",
+    "BOOL",
+    "Accept NodePorts on loopback addresses; iptables mode only. Default: true.",
+    FlagKind.SWITCH,
+)
+SHOW_HIDDEN_METRICS = Flag(
+    "show-hidden-metrics-for-version", "MAJOR.MINOR", "No effect: no metric is hidden."
+)
 VERBOSITY = Flag(
     "v",
     "LEVEL",
@@ -148,6 +229,25 @@ FLAGS = (
     METRICS_BIND_ADDRESS,
     MASQUERADE_ALL,
     MASQUERADE_BIT,
+    LOCALHOST_NODE_PORTS,
+    SYNC_PERIOD,
+    MIN_SYNC_PERIOD,
+    CONFIG_SYNC_PERIOD,
+    API_CONTENT_TYPE,
+    API_QPS,
+    API_BURST,
+    OOM_SCORE_ADJ,
+    CONNTRACK_MAX_PER_CORE,
+    CONNTRACK_MIN,
+    CONNTRACK_TCP_ESTABLISHED,
+    CONNTRACK_TCP_CLOSE_WAIT,
+    CONNTRACK_TCP_BE_LIBERAL,
+    CONNTRACK_UDP,
+    CONNTRACK_UDP_STREAM,
+    CONNTRACK_CLEAN_TCP,
+    BIND_ADDRESS_HARD_FAIL,
+    PROFILING,
+    SHOW_HIDDEN_METRICS,
     VERBOSITY,
 )
 """Every flag, in the order of the help text."""

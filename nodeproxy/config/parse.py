@@ -8,7 +8,7 @@ from typing import TypeVar
 from nodeproxy.config import flags, values
 from nodeproxy.config.flags import Flag
 from nodeproxy.config.gates import FeatureGates, parse_feature_gates
-from nodeproxy.config.schema import Config, ListenAddress, LocalMode, ProxyMode
+from nodeproxy.config.schema import Config, ConntrackConfig, ListenAddress, LocalMode, ProxyMode
 from nodeproxy.errors import ConfigError
 
 HEALTHZ_PORT = 10256
@@ -109,6 +109,22 @@ def parse_flags(texts: Mapping[str, str], host_name: str) -> Config:
             flags.MASQUERADE_BIT, lambda text: values.parse_integer(text, 0, 31), 14
         ),
         verbosity=_read_verbosity(reader),
+        sync_period_seconds=reader.read(flags.SYNC_PERIOD, values.parse_positive_duration, 30.0),
+        min_sync_period_seconds=reader.read(flags.MIN_SYNC_PERIOD, values.parse_pause, 0.0),
+        config_sync_period_seconds=reader.read(
+            flags.CONFIG_SYNC_PERIOD, values.parse_positive_duration, 900.0
+        ),
+        api_content_type=reader.read(
+            flags.API_CONTENT_TYPE, str, "application/vnd.kubernetes.protobuf"
+        ),
+        api_qps=reader.read(flags.API_QPS, values.parse_rate, 5.0),
+        api_burst=reader.read(flags.API_BURST, values.parse_count, 10),
+        oom_score_adj=reader.read(flags.OOM_SCORE_ADJ, values.parse_oom_score_adj, -999),
+        conntrack=_read_conntrack(reader),
+        bind_address_hard_fail=reader.read(flags.BIND_ADDRESS_HARD_FAIL, values.parse_bool, False),
+        profiling=reader.read(flags.PROFILING, values.parse_bool, False),
+        localhost_node_ports=reader.read(flags.LOCALHOST_NODE_PORTS, values.parse_bool, True),
+        show_hidden_metrics=reader.read(flags.SHOW_HIDDEN_METRICS, str, ""),
         unused_flags=tuple(flag.name for flag in reader.unused),
     )
     for other in (flags.KUBECONFIG, flags.MASTER):
@@ -129,6 +145,25 @@ def parse_verbosity(texts: Mapping[str, str]) -> int:
     if reader.messages:
         raise InvalidFlags(reader.messages)
     return verbosity
+
+
+def _read_conntrack(reader: _Reader) -> ConntrackConfig:
+    return ConntrackConfig(
+        max_per_core=reader.read(flags.CONNTRACK_MAX_PER_CORE, values.parse_count, 32768) or None,
+        min=reader.read(flags.CONNTRACK_MIN, values.parse_count, 131072),
+        tcp_established_seconds=reader.read(
+            flags.CONNTRACK_TCP_ESTABLISHED, values.parse_whole_seconds, 86400
+        )
+        or None,
+        tcp_close_wait_seconds=reader.read(
+            flags.CONNTRACK_TCP_CLOSE_WAIT, values.parse_whole_seconds, 3600
+        )
+        or None,
+        tcp_be_liberal=reader.read(flags.CONNTRACK_TCP_BE_LIBERAL, values.parse_bool, False),
+        udp_seconds=reader.read(flags.CONNTRACK_UDP, values.parse_whole_seconds, 0),
+        udp_stream_seconds=reader.read(flags.CONNTRACK_UDP_STREAM, values.parse_whole_seconds, 0),
+        cleans_tcp=reader.read(flags.CONNTRACK_CLEAN_TCP, values.parse_bool, False),
+    )
 
 
 _FLAGS_OF_MODES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
@@ -35,6 +36,55 @@ class ListenAddress(msgspec.Struct, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class OriginKind(enum.StrEnum):
+    """What kind of place a value came from."""
+
+    DEFAULT = "default"
+    FLAG = "flag"
+    FILE = "file"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a value came from."""
+
+    kind: OriginKind = OriginKind.DEFAULT
+    flag: str = ""
+    """The flag as it is typed, `--v`; of kind FLAG."""
+    path: str = ""
+    """Of kind FILE."""
+    line: int = 0
+    """From 1; of kind FILE."""
+
+    def __str__(self) -> str:
+        match self.kind:
+            case OriginKind.FLAG:
+                return f"flag {self.flag}"
+            case OriginKind.FILE:
+                return f"{self.path}:{self.line}"
+            case OriginKind.DEFAULT:
+                return "default"
+
+
+class ConntrackConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How the kernel shall track connections; seconds are whole, as the sysctls take them."""
+
+    max_per_core: int | None = 32768
+    """Entries of the table for each CPU; None leaves the size alone, whatever `min` says."""
+    min: int | None = 131072
+    """Entries of the table at least; None for no lower limit."""
+    tcp_established_seconds: int | None = 86400
+    """None leaves the sysctl alone."""
+    tcp_close_wait_seconds: int | None = 3600
+    """None leaves the sysctl alone."""
+    tcp_be_liberal: bool = False
+    udp_seconds: int = 0
+    """0 leaves the sysctl alone."""
+    udp_stream_seconds: int = 0
+    """0 leaves the sysctl alone."""
+    cleans_tcp: bool = False
+    """True if TCP connections to endpoints that are gone are forgotten too; not in kube-proxy."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an operator can choose. Flags carry the names kube-proxy gives them."""
 
@@ -64,5 +114,30 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     masquerade_bit: int = 14
     """0..31."""
     verbosity: int = 0
+    sync_period_seconds: float = 30.0
+    """Ceiling of the delay between retries, and half of the health timeout (LIFE-4, HZ-3)."""
+    min_sync_period_seconds: float = 0.0
+    """Pause between the end of a sync and the next one (LIFE-3); 0 unless chosen."""
+    config_sync_period_seconds: float = 900.0
+    """Without effect: nothing is listed again as long as its watch works."""
+    api_content_type: str = "application/vnd.kubernetes.protobuf"
+    api_qps: float = 5.0
+    api_burst: int = 10
+    oom_score_adj: int | None = -999
+    """-1000..1000; None leaves it alone."""
+    conntrack: ConntrackConfig = ConntrackConfig()
+    bind_address_hard_fail: bool = False
+    """True if the agent ends when a health or metrics server cannot listen (LIFE-7)."""
+    profiling: bool = False
+    localhost_node_ports: bool = True
+    """Meant for the iptables mode (DP-57)."""
+    show_hidden_metrics: str = ""
+    """The minor version whose hidden metrics are wanted, or blank."""
+    config_file: str = ""
+    """Path of the file some values came from; blank without `--config`."""
+    flags: Mapping[str, str] = {}
+    """What the command line said, by flag name without dashes: what a reload starts from."""
+    origins: Mapping[str, Origin] = {}
+    """Where values came from, by the name of the setting; defaults may be absent."""
     unused_flags: tuple[str, ...] = ()
     """Flags that were given and are of no use beside the others."""

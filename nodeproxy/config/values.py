@@ -6,9 +6,11 @@ right, with one argument for each mistake; `nodeproxy.config.parse` puts the fla
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
+from nodeproxy.config.durations import parse_duration
 from nodeproxy.config.schema import ListenAddress, LocalMode, ProxyMode
 from nodeproxy.model.addresses import (
     Addr,
@@ -39,6 +41,51 @@ def parse_integer(text: str, lowest: int, highest: int) -> int:
     if text.isascii() and text.isdecimal() and len(text) <= 10 and lowest <= int(text) <= highest:
         return int(text)
     raise ValueError(f'"{text}" is not a number from {lowest} to {highest}')
+
+
+def parse_count(text: str) -> int:
+    """A number of things, 0 included; at most what an int32 holds."""
+    return parse_integer(text, 0, 2**31 - 1)
+
+
+def parse_oom_score_adj(text: str) -> int:
+    """-1000 to 1000, as /proc/self/oom_score_adj takes it."""
+    digits = text.removeprefix("-")
+    if digits.isascii() and digits.isdecimal() and len(digits) <= 4 and int(digits) <= 1000:
+        return int(text)
+    raise ValueError(f'"{text}" is not a number from -1000 to 1000')
+
+
+def parse_rate(text: str) -> float:
+    """Requests in a second."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not math.isfinite(rate):
+        raise ValueError(f'"{text}" is not a number; write it as 5 or 2.5')
+    return rate
+
+
+def parse_positive_duration(text: str) -> float:
+    """Seconds, more than none."""
+    seconds = parse_duration(text)
+    if seconds <= 0:
+        raise ValueError(f'"{text}" is no time at all; give more than 0s')
+    return seconds
+
+
+def parse_pause(text: str) -> float:
+    """Seconds, none included."""
+    seconds = parse_duration(text)
+    if seconds < 0:
+        raise ValueError(f'"{text}" is negative; give 0s or more')
+    return seconds
+
+
+def parse_whole_seconds(text: str) -> int:
+    """Seconds as a sysctl takes them, rounded up."""
+    return math.ceil(parse_pause(text))
 
 
 def parse_node_name(text: str) -> str:
