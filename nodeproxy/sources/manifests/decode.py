@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from nodeproxy.documents.text import Path
 from nodeproxy.errors import SourceError
 from nodeproxy.model.events import KIND_BY_TYPE, Kind
 from nodeproxy.model.problems import Problem
@@ -22,7 +23,7 @@ from nodeproxy.model.wire import ApiObject, ObjectMeta, Service
 from nodeproxy.sources.manifests.content import Content, Manifest, ObjectKey, Place, Refusal, Remark
 from nodeproxy.sources.manifests.defaults import Unusable, oddities, with_defaults
 from nodeproxy.sources.manifests.jsontext import parse_json
-from nodeproxy.sources.manifests.text import Path, RawObject
+from nodeproxy.sources.manifests.text import RawObject
 from nodeproxy.sources.manifests.yamltext import parse_yaml
 
 KINDS: dict[tuple[str, str], Kind] = {

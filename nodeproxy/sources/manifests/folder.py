@@ -27,8 +27,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from nodeproxy.documents.text import BrokenText
 from nodeproxy.errors import SourceError
-from nodeproxy.sources.manifests.text import BrokenText
 from nodeproxy.sources.manifests.watch import Hints
 
 SUFFIXES = (".yaml", ".yml", ".json")

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from nodeproxy.sources.manifests.text import BrokenText, Path, T, utf8_text
+from nodeproxy.documents.text import BrokenText, Path, utf8_text
+from nodeproxy.sources.manifests.text import T
 
 _BOM = b"\xef\xbb\xbf"
 _BYTE = re.compile(r"\(byte (\d+)\)")

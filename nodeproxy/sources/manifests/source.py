@@ -22,6 +22,7 @@ from pathlib import Path
 from nodeproxy import clock
 from nodeproxy.config.gates import ENDPOINT_SLICE_PROXYING
 from nodeproxy.config.schema import Config
+from nodeproxy.documents.text import BrokenText
 from nodeproxy.model.events import Kind, SourceEvent, Synced
 from nodeproxy.model.problems import Problem
 from nodeproxy.sources.base import EventSink, SourceStatus
@@ -30,7 +31,6 @@ from nodeproxy.sources.manifests.catalog import Catalog, Outcome
 from nodeproxy.sources.manifests.content import Content
 from nodeproxy.sources.manifests.decode import FileDecoder
 from nodeproxy.sources.manifests.folder import DirectoryUnreadable, Folder, Look, Timing
-from nodeproxy.sources.manifests.text import BrokenText
 from nodeproxy.sources.manifests.watch import DirectoryWatch, Hints
 
 log = logging.getLogger("nodeproxy.manifests")

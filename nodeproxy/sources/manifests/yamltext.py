@@ -9,26 +9,20 @@ their value, but whoever walks it later meets each use again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import yaml
 
-from nodeproxy.sources.manifests.text import MAX_DEPTH, BrokenText, Path, T, utf8_text
-from nodeproxy.sources.manifests.yamlevents import (
-    Loader,
-    index_of,
-    line_in,
-    line_of,
-)
-from nodeproxy.sources.manifests.yamlscalars import TAG_PREFIX, scalar_value
+from nodeproxy.documents.events import Loader, breakage_explained, index_of, line_in, line_of
+from nodeproxy.documents.scalars import TAG_PREFIX, scalar_value
+from nodeproxy.documents.text import MAX_DEPTH, BrokenText, Path, utf8_text
+from nodeproxy.sources.manifests.text import T
 
 MAX_ALIASED_VALUES = 100_000
 """Values that aliases may add to one file; nine lines of nested aliases could add billions."""
 
-_TAB_INDENT = re.compile(r" *\t")
 _PLACES_DEPTH = 2  # the document itself, its `items`, and the objects in there
 
 
@@ -40,24 +34,8 @@ def parse_yaml(data: bytes) -> Iterator[YamlObject]:
             when the iteration reaches the place.
     """
     text = utf8_text(data)
-    try:
+    with breakage_explained(text):
         yield from _Builder(text).documents()
-    except yaml.MarkedYAMLError as exc:
-        raise _broken(exc, text) from exc
-    except yaml.reader.ReaderError as exc:
-        line = text.count("\n", 0, exc.position) + 1
-        raise BrokenText(line, f"character {exc.character!r} is not allowed in YAML") from exc
-
-
-def _broken(exc: yaml.MarkedYAMLError, text: str) -> BrokenText:
-    mark = exc.problem_mark
-    line = mark.line + 1 if mark else 0
-    if mark and _TAB_INDENT.match(text, text.rfind("\n", 0, mark.index) + 1):
-        return BrokenText(line, "a tab in the indentation; YAML wants spaces")
-    parts = [exc.problem or "not YAML", exc.context or ""]
-    if exc.context and exc.context_mark and exc.context_mark.line + 1 != line:
-        parts[1] += f" that began on line {exc.context_mark.line + 1}"
-    return BrokenText(line, ", ".join(filter(None, parts)))
 
 
 class YamlObject:

@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
+from nodeproxy.documents.text import BrokenText
 from nodeproxy.model import wire
 from nodeproxy.model.addresses import format_addr
 from nodeproxy.model.events import Kind
 from nodeproxy.sources.manifests.decode import KINDS
-from nodeproxy.sources.manifests.text import BrokenText, RawObject
+from nodeproxy.sources.manifests.text import RawObject
 from nodeproxy.sources.manifests.yamltext import parse_yaml
 from tests.support.scenarios.mistakes import Mistake
 from tests.support.scenarios.model import Deletion, Manifest

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from nodeproxy.documents.text import BrokenText
 from nodeproxy.sources.manifests.jsontext import parse_json
-from nodeproxy.sources.manifests.text import BrokenText
 
 
 def broken(data: bytes) -> BrokenText:

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nodeproxy.documents.text import BrokenText
 from nodeproxy.sources.manifests.catalog import Catalog
 from nodeproxy.sources.manifests.decode import FileDecoder
-from nodeproxy.sources.manifests.text import BrokenText
 from nodeproxy.sources.manifests.yamltext import parse_yaml
 from tests.unit.sources.manifests.texts import documents, endpoints_text, service_text, slice_text
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodeproxy.sources.manifests.text import BrokenText
+from nodeproxy.documents.text import BrokenText
 from nodeproxy.sources.manifests.yamltext import parse_yaml
 
 

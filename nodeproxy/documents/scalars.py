@@ -7,8 +7,8 @@ import re
 
 import yaml
 
-from nodeproxy.sources.manifests.text import BrokenText
-from nodeproxy.sources.manifests.yamlevents import line_of
+from nodeproxy.documents.events import line_of
+from nodeproxy.documents.text import BrokenText
 
 Scalar = str | int | float | bool | None
 

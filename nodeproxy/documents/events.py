@@ -6,15 +6,46 @@ is read once more, up to the field.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
 
-from nodeproxy.sources.manifests.text import Path
+from nodeproxy.documents.text import BrokenText, Path
 
 # The C parser reads 12 MB of manifests in 2 s, the Python one in a minute. Wheels have both.
 Loader: Callable[[str], Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_TAB_INDENT = re.compile(r" *\t")
+
+
+@contextmanager
+def breakage_explained(text: str) -> Iterator[None]:
+    """Turn what the parser raises for a text into `BrokenText`.
+
+    Raises:
+        BrokenText: the text is not YAML.
+    """
+    try:
+        yield
+    except yaml.MarkedYAMLError as exc:
+        raise _broken(exc, text) from exc
+    except yaml.reader.ReaderError as exc:
+        line = text.count("\n", 0, exc.position) + 1
+        raise BrokenText(line, f"character {exc.character!r} is not allowed in YAML") from exc
+
+
+def _broken(exc: yaml.MarkedYAMLError, text: str) -> BrokenText:
+    mark = exc.problem_mark
+    line = mark.line + 1 if mark else 0
+    if mark and _TAB_INDENT.match(text, text.rfind("\n", 0, mark.index) + 1):
+        return BrokenText(line, "a tab in the indentation; YAML wants spaces")
+    parts = [exc.problem or "not YAML", exc.context or ""]
+    if exc.context and exc.context_mark and exc.context_mark.line + 1 != line:
+        parts[1] += f" that began on line {exc.context_mark.line + 1}"
+    return BrokenText(line, ", ".join(filter(None, parts)))
 
 
 def line_of(event: yaml.Event) -> int:
