@@ -69,11 +69,13 @@ class Namespace:
             for name, value in values.items():
                 Path("/proc/sys", *name.split(".")).write_text(value)
 
-    def run(self, *command: str, stdin: str = "", check: bool = True) -> str:
+    def run(
+        self, *command: str, stdin: str = "", check: bool = True, with_warnings: bool = True
+    ) -> str:
         """Run a command inside to its end.
 
         Returns:
-            What it printed.
+            What it printed, and what it said on its error output unless that is not wanted.
 
         Raises:
             CommandFailed: it ended with an error and `check` is set.
@@ -84,12 +86,12 @@ class Namespace:
             input=stdin,
             text=True,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if with_warnings else subprocess.PIPE,
             timeout=COMMAND_TIMEOUT_SECONDS,
             check=False,
         )
         if check and done.returncode != 0:
-            raise CommandFailed(command, done.returncode, done.stdout)
+            raise CommandFailed(command, done.returncode, done.stdout + (done.stderr or ""))
         return done.stdout
 
     def ip(self, *lines: str) -> None:

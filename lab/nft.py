@@ -40,9 +40,9 @@ def list_ruleset_json(namespace: Namespace) -> list[dict[str, Any]]:
     Raises:
         CommandFailed: nft could not print it.
     """
-    listed: list[dict[str, Any]] = json.loads(namespace.run("nft", "-j", "list", "ruleset"))[
-        "nftables"
-    ]
+    # It warns of statements that it has no JSON for (1.0.6: map updates) and prints them as text.
+    text = namespace.run("nft", "-j", "list", "ruleset", with_warnings=False)
+    listed: list[dict[str, Any]] = json.loads(text)["nftables"]
     return listed
 
 
