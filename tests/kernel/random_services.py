@@ -20,7 +20,24 @@ _SOURCE_RANGES = (
     "192.168.0.0/24", "203.0.113.0/25", "203.0.113.128/25", "10.244.0.0/24", "10.244.0.11/32",
     "2001:db8::/64", "2001:db8:bad::/48", "fd00:10:244::/64", "fd00:10:244:7::12/128",
 )  # fmt: skip
+_ZONES = ("zone-a", "zone-a", "zone-b")
+"""The node is in the first; hints make the local pool another than the node's part of all."""
 _SIZES = (0, 0, 1, 1, 2, 2, 3, 4, 5, 7, 12)
+
+
+class Mood(NamedTuple):
+    """What a round is rich in; all but the first are shares."""
+
+    services: int
+    affinity: float
+    local: float
+    """Of Services with externalTrafficPolicy Local."""
+    hinted: float
+    newcomers: float
+    """Of packets that are of no client that was there before."""
+
+
+MOODS = (Mood(14, 0.3, 0.4, 0.2, 0.6), Mood(4, 1.0, 0.8, 0.8, 0.15))
 
 
 class Draft(NamedTuple):
@@ -71,13 +88,13 @@ def random_settings(rng: Random, family: Family) -> FamilySettings:
 
 def own_node() -> SourceEvent:
     """The node's own object."""
-    own = node(OWN_NODE)
+    own = node(OWN_NODE).zone(_ZONES[0])
     for address in NODE_ADDRESSES:
         own.internal_ip(address)
     return own.upserted()
 
 
-def random_service(rng: Random, number: int, around: Surroundings) -> Draft:
+def random_service(rng: Random, number: int, around: Surroundings, mood: Mood) -> Draft:
     """A Service, up to the fifteenth, with two ports and up to a dozen endpoints of a family."""
     web = service(f"web-{number}").cluster_ip(f"10.96.0.{number}", f"fd00:96::{number:x}")
     ports: list[tuple[Protocol, int, int]] = []
@@ -86,8 +103,8 @@ def random_service(rng: Random, number: int, around: Surroundings) -> Draft:
         web.port(port, protocol, protocol.upper()).node_port(node_port)
         ports.append(("tcp" if protocol == "tcp" else "udp", port, node_port))
     reached = [f"10.96.0.{number}", f"fd00:96::{number:x}", *_outside(rng, number, web)]
-    _policies(rng, web)
-    slices = [slice_.upserted() for slice_ in _slices(rng, number, around)]
+    _policies(rng, web, mood)
+    slices = [slice_.upserted() for slice_ in _slices(rng, number, around, mood)]
     destinations = [(protocol, a, port) for protocol, port, _ in ports for a in reached]
     destinations += [(protocol, "node", node_port) for protocol, _, node_port in ports] * 2
     return Draft([web.upserted(), *slices], destinations)
@@ -110,16 +127,16 @@ def _outside(rng: Random, number: int, web: ServiceBuilder) -> list[str]:
     return reached
 
 
-def _policies(rng: Random, web: ServiceBuilder) -> None:
-    if rng.random() < 0.4:
+def _policies(rng: Random, web: ServiceBuilder, mood: Mood) -> None:
+    if rng.random() < mood.local:
         web.local()
     if rng.random() < 0.3:
         web.internal_local()
-    if rng.random() < 0.35:
+    if rng.random() < mood.affinity:
         web.affinity(rng.choice((600, 10800)))
 
 
-def _slices(rng: Random, number: int, around: Surroundings) -> Iterator[SliceBuilder]:
+def _slices(rng: Random, number: int, around: Surroundings, mood: Mood) -> Iterator[SliceBuilder]:
     for family in FAMILIES:
         name = f"web-{number}-{family.lower()}"
         found = slice_(name, service=f"web-{number}", address_type=family.value)
@@ -128,10 +145,12 @@ def _slices(rng: Random, number: int, around: Surroundings) -> Iterator[SliceBui
         candidates = around.endpoints[family]
         # Half of the Services keep to the few hosts that are no crowd.
         pool = candidates if rng.random() < 0.5 else candidates[:8]
+        hinted = rng.random() < mood.hinted
         for address, where in rng.sample(pool, min(rng.choice(_SIZES), len(pool))):
+            zones = (rng.choice(_ZONES),) if hinted else ()
             state = rng.random()
-            if state < 0.8:
-                found.endpoint(address, node=where)
+            if hinted or state < 0.8:
+                found.endpoint(address, node=where, zones=zones)
             elif state < 0.9:
                 found.terminating(address, node=where)
             else:
@@ -140,19 +159,34 @@ def _slices(rng: Random, number: int, around: Surroundings) -> Iterator[SliceBui
 
 
 def random_packets(
-    rng: Random, around: Surroundings, drafts: list[Draft], count: int
+    rng: Random, around: Surroundings, drafts: list[Draft], mood: Mood, count: int
 ) -> list[Sent]:
-    """Packets of which every third has been sent before: clients that come back."""
-    sent: list[Sent] = []
+    """Packets, many of clients that come back, to the same frontend or to another."""
+    sent: list[tuple[Sent, Draft]] = []
     for _ in range(count):
-        comes_back = sent and rng.random() < 0.35
-        sent.append(rng.choice(sent) if comes_back else random_packet(rng, around, drafts))
-    return sent
+        fate = rng.random()
+        if not sent or fate < mood.newcomers:
+            draft = rng.choice(drafts)
+            sent.append((random_packet(rng, around, draft), draft))
+        elif fate < (1 + mood.newcomers) / 2:
+            sent.append(rng.choice(sent))
+        else:
+            former, draft = rng.choice(sent)
+            sent.append((_by(former.caller, random_packet(rng, around, draft)), draft))
+    return [packet for packet, _ in sent]
 
 
-def random_packet(rng: Random, around: Surroundings, drafts: list[Draft]) -> Sent:
+def _by(caller: Caller, packet: Sent) -> Sent:
+    """The same packet from this caller, if it can send it; loopback talks to itself only."""
+    if packet.caller.family is not caller.family:
+        return packet
+    is_loopback = not {packet.destination, caller.address}.isdisjoint(LOOPBACK)
+    return packet if is_loopback else packet._replace(caller=caller)
+
+
+def random_packet(rng: Random, around: Surroundings, draft: Draft) -> Sent:
     """A packet to a frontend, or to something that looks like one."""
-    protocol, address, port = rng.choice(rng.choice(drafts).destinations)
+    protocol, address, port = rng.choice(draft.destinations)
     if address == "node":
         address = rng.choice(around.node_addresses)
     family = Family.IPV6 if ":" in address else Family.IPV4

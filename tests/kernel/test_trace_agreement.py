@@ -20,7 +20,9 @@ from nodeproxy.netlink.channel import NetfilterSocket
 from nodeproxy.plan.types import PlanDelta
 from tests.kernel.agreement import Agreement, Compared, kinds
 from tests.kernel.random_services import (
+    MOODS,
     Draft,
+    Mood,
     own_node,
     random_packets,
     random_service,
@@ -32,7 +34,6 @@ from tests.support.programming import ProgrammedNode
 pytestmark = pytest.mark.kernel
 
 ROUNDS = 12
-SERVICES = 14
 PACKETS = 280
 """Of one round."""
 FEW_ENDINGS = 4
@@ -65,12 +66,12 @@ def seed() -> int:
 
 
 async def programmed(
-    rng: Random, channel: NetfilterSocket, around: Surroundings
+    rng: Random, channel: NetfilterSocket, around: Surroundings, mood: Mood
 ) -> tuple[Agreement, list[Draft]]:
     """A node with random Services under random settings."""
     nft.load(around.lab.node, _EMPTY)
     node = ProgrammedNode(channel=channel)
-    drafts = [random_service(rng, number, around) for number in range(1, SERVICES + 1)]
+    drafts = [random_service(rng, number, around, mood) for number in range(1, mood.services + 1)]
     node.stage(own_node(), *(event for draft in drafts for event in draft.events))
     settings = {family: random_settings(rng, family) for family in FAMILIES}
     node.backend.stage(PlanDelta({}, set(), settings))
@@ -92,8 +93,9 @@ async def test_the_kernel_does_what_the_tracer_says(
     rng = Random(seed)
 
     for round_ in range(ROUNDS):
-        agreement, drafts = await programmed(rng, channel, around)
-        compared = agreement.compare(random_packets(rng, around, drafts, PACKETS))
+        mood = MOODS[round_ % len(MOODS)]
+        agreement, drafts = await programmed(rng, channel, around, mood)
+        compared = agreement.compare(random_packets(rng, around, drafts, mood, PACKETS))
         check(compared, seed, round_)
         seen += kinds(compared)
 
@@ -107,8 +109,8 @@ async def test_the_kernel_comes_to_every_ending(
     around: Surroundings, channel: NetfilterSocket, seed: int
 ):
     rng = Random(seed)
-    agreement, drafts = await programmed(rng, channel, around)
-    packets = dict.fromkeys(random_packets(rng, around, drafts, PACKETS))
+    agreement, drafts = await programmed(rng, channel, around, MOODS[0])
+    packets = dict.fromkeys(random_packets(rng, around, drafts, MOODS[0], PACKETS))
     few = [sent for sent in packets if 1 < len(agreement.trace(sent)) <= FEW_ENDINGS][:12]
 
     compared = agreement.compare(few * REPETITIONS)
