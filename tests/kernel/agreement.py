@@ -13,16 +13,23 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from nodeproxy.backends.nftables.keys import ID_BYTES
+from nodeproxy.backends.nftables.mirror import Content
+from nodeproxy.backends.nftables.objects import Members
+from nodeproxy.backends.nftables.records import read_records
+from nodeproxy.backends.nftables.sets import AFFINITY, parse_timeout
 from nodeproxy.backends.nftables.trace.endings import Dropped, Ending, Passed, Refused
 from nodeproxy.backends.nftables.trace.packet import Packet, ping
-from nodeproxy.backends.nftables.trace.records import Records
+from nodeproxy.backends.nftables.trace.records import Record, Records
+from nodeproxy.backends.nftables.trace.tracer import Tracer
 from nodeproxy.model.addresses import FAMILIES, Family, format_addr, parse_addr
 from nodeproxy.model.keys import Protocol
+from nodeproxy.netlink.channel import NetfilterSocket
 from tests.kernel.random_services import Sent
 from tests.kernel.surroundings import Surroundings
 from tests.support.programming import ProgrammedNode
 from tests.support.questions import Heard, Question, Reply, ask_all
-from tests.support.tracing import outcome_word, tracer_of
+from tests.support.tracing import content_of, outcome_word, tracer_of
 
 PATIENCE_SECONDS = 5.0
 DROP_PATIENCE_SECONDS = 0.15
@@ -46,13 +53,34 @@ class Compared(NamedTuple):
 class Agreement:
     """A programmed node with tracers of what was programmed."""
 
-    # Mutable state: what packets have written, as far as the tracer knows.
+    # Mutable state: tracers of the present rules, and what packets have written, as far as the
+    # tracers know.
     def __init__(self, node: ProgrammedNode, around: Surroundings) -> None:
+        self._node = node
         self._around = around
         self._records = {family: Records() for family in FAMILIES}
-        self._tracers = {
-            family: tracer_of(node, family, *around.node_addresses) for family in FAMILIES
-        }
+        self._tracers: dict[Family, Tracer] = {}
+        self.renew()
+
+    def renew(self) -> None:
+        """Go on with what was committed; records of endpoints that left are gone by that."""
+        for family in FAMILIES:
+            self._tracers[family] = tracer_of(self._node, family, *self._around.node_addresses)
+            members = _affinity_members(content_of(self._node, family))
+            kept = [r for r in self._records[family].entries if _member_of(r) in members]
+            self._records[family] = Records(tuple(kept))
+
+    def records(self, family: Family) -> set[tuple[bytes, bytes]]:
+        """Key and data of the records there should be."""
+        return {(record.key, record.data) for record in self._records[family].entries}
+
+    def records_in_kernel(
+        self, channel: NetfilterSocket, family: Family
+    ) -> set[tuple[bytes, bytes]]:
+        """Key and data of the records there are."""
+        if AFFINITY not in content_of(self._node, family).sets:
+            return set()
+        return {(record.key, record.data) for record in read_records(channel, family)}
 
     def compare(self, packets: Iterable[Sent]) -> list[Compared]:
         """Send all of them; in the end each was sent once."""
@@ -120,6 +148,22 @@ class Agreement:
             and (reply.server, reply.server_port) == (address, passed.port)
             and reply.is_masqueraded is passed.is_masqueraded
         )
+
+
+def _member_of(record: Record) -> bytes:
+    return record.key[-ID_BYTES:] + record.data
+
+
+def _affinity_members(content: Content) -> set[bytes]:
+    """Affinity ids with their endpoints, as one key."""
+    return {
+        key + data
+        for name, elements in content.elements.items()
+        if parse_timeout(name)
+        for key, value in elements.items()
+        if isinstance(value, Members)
+        for data in value
+    }
 
 
 def _can_be_answered(sent: Sent, endings: Iterable[Ending]) -> bool:

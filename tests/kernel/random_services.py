@@ -104,7 +104,7 @@ def random_service(rng: Random, number: int, around: Surroundings, mood: Mood) -
         ports.append(("tcp" if protocol == "tcp" else "udp", port, node_port))
     reached = [f"10.96.0.{number}", f"fd00:96::{number:x}", *_outside(rng, number, web)]
     _policies(rng, web, mood)
-    slices = [slice_.upserted() for slice_ in _slices(rng, number, around, mood)]
+    slices = random_endpoints(rng, number, around, mood)
     destinations = [(protocol, a, port) for protocol, port, _ in ports for a in reached]
     destinations += [(protocol, "node", node_port) for protocol, _, node_port in ports] * 2
     return Draft([web.upserted(), *slices], destinations)
@@ -134,6 +134,13 @@ def _policies(rng: Random, web: ServiceBuilder, mood: Mood) -> None:
         web.internal_local()
     if rng.random() < mood.affinity:
         web.affinity(rng.choice((600, 10800)))
+
+
+def random_endpoints(
+    rng: Random, number: int, around: Surroundings, mood: Mood
+) -> list[SourceEvent]:
+    """The endpoints of a Service, in the place of those it may have had."""
+    return [built.upserted() for built in _slices(rng, number, around, mood)]
 
 
 def _slices(rng: Random, number: int, around: Surroundings, mood: Mood) -> Iterator[SliceBuilder]:

@@ -21,9 +21,9 @@ from nodeproxy.plan.types import PlanDelta
 from tests.kernel.agreement import Agreement, Compared, kinds
 from tests.kernel.random_services import (
     MOODS,
-    Draft,
     Mood,
     own_node,
+    random_endpoints,
     random_packets,
     random_service,
     random_settings,
@@ -65,39 +65,64 @@ def seed() -> int:
     return int(os.environ.get("NODEPROXY_TRACE_SEED") or time.time_ns() % 1_000_000)
 
 
-async def programmed(
-    rng: Random, channel: NetfilterSocket, around: Surroundings, mood: Mood
-) -> tuple[Agreement, list[Draft]]:
-    """A node with random Services under random settings."""
-    nft.load(around.lab.node, _EMPTY)
-    node = ProgrammedNode(channel=channel)
-    drafts = [random_service(rng, number, around, mood) for number in range(1, mood.services + 1)]
-    node.stage(own_node(), *(event for draft in drafts for event in draft.events))
-    settings = {family: random_settings(rng, family) for family in FAMILIES}
-    node.backend.stage(PlanDelta({}, set(), settings))
-    report = await node.backend.commit()
-    assert not report.quarantined
-    return Agreement(node, around), drafts
+class Round:
+    """A node with random Services under random settings, and packets to send."""
 
+    def __init__(
+        self, rng: Random, channel: NetfilterSocket, around: Surroundings, mood: Mood
+    ) -> None:
+        self._rng, self._channel, self._around, self._mood = rng, channel, around, mood
+        self._numbers = range(1, mood.services + 1)
+        self._drafts = [random_service(rng, number, around, mood) for number in self._numbers]
+        self._node = ProgrammedNode(channel=channel)
+        self.packets = random_packets(rng, around, self._drafts, mood, PACKETS)
 
-def check(compared: list[Compared], seed: int, round_: int) -> None:
-    wrong = [each for each in compared if each.ending is None]
-    text = "\n".join(map(str, wrong[:3]))
-    assert not wrong, f"seed {seed}, round {round_}: {len(wrong)} of {len(compared)}\n{text}"
+    async def program(self) -> Agreement:
+        nft.load(self._around.lab.node, _EMPTY)
+        self._node.stage(own_node(), *(event for draft in self._drafts for event in draft.events))
+        settings = {family: random_settings(self._rng, family) for family in FAMILIES}
+        self._node.backend.stage(PlanDelta({}, set(), settings))
+        report = await self._node.backend.commit()
+        assert not report.quarantined
+        return Agreement(self._node, self._around)
+
+    async def change(self, agreement: Agreement) -> None:
+        """Give half of the Services other endpoints."""
+        chosen = self._rng.sample(self._numbers, len(self._numbers) // 2)
+        for number in chosen:
+            await self._node.take(*random_endpoints(self._rng, number, self._around, self._mood))
+        agreement.renew()
+
+    def check(self, agreement: Agreement, compared: list[Compared], where: str) -> None:
+        wrong = [each for each in compared if each.ending is None]
+        text = "\n".join(map(str, wrong[:3]))
+        assert not wrong, f"{where}: {len(wrong)} of {len(compared)}\n{text}"
+        self.check_records(agreement, where)
+
+    def check_records(self, agreement: Agreement, where: str) -> None:
+        for family in FAMILIES:
+            in_kernel = agreement.records_in_kernel(self._channel, family)
+            assert in_kernel == agreement.records(family), f"{where}: {family}"
 
 
 async def test_the_kernel_does_what_the_tracer_says(
     around: Surroundings, channel: NetfilterSocket, seed: int
 ):
+    """Also behind a change of endpoints; and the records of affinity are the same as well."""
     seen: Counter[str] = Counter()
     rng = Random(seed)
 
-    for round_ in range(ROUNDS):
-        mood = MOODS[round_ % len(MOODS)]
-        agreement, drafts = await programmed(rng, channel, around, mood)
-        compared = agreement.compare(random_packets(rng, around, drafts, mood, PACKETS))
-        check(compared, seed, round_)
-        seen += kinds(compared)
+    for number in range(ROUNDS):
+        where = f"seed {seed}, round {number}"
+        round_ = Round(rng, channel, around, MOODS[number % len(MOODS)])
+        agreement = await round_.program()
+        before = agreement.compare(round_.packets[: PACKETS // 2])
+        round_.check(agreement, before, f"{where}, before the change")
+        await round_.change(agreement)
+        round_.check_records(agreement, f"{where}, behind the change")
+        after = agreement.compare(round_.packets[PACKETS // 2 :])
+        round_.check(agreement, after, f"{where}, after the change")
+        seen += kinds(before + after)
 
     assert set(seen) == {
         "translated", "translated masq", "remembered", "untouched", "refused", "reset", "dropped",
@@ -108,14 +133,14 @@ async def test_the_kernel_does_what_the_tracer_says(
 async def test_the_kernel_comes_to_every_ending(
     around: Surroundings, channel: NetfilterSocket, seed: int
 ):
-    rng = Random(seed)
-    agreement, drafts = await programmed(rng, channel, around, MOODS[0])
-    packets = dict.fromkeys(random_packets(rng, around, drafts, MOODS[0], PACKETS))
-    few = [sent for sent in packets if 1 < len(agreement.trace(sent)) <= FEW_ENDINGS][:12]
+    round_ = Round(Random(seed), channel, around, MOODS[0])
+    agreement = await round_.program()
+    different = dict.fromkeys(round_.packets)
+    few = [sent for sent in different if 1 < len(agreement.trace(sent)) <= FEW_ENDINGS][:12]
 
     compared = agreement.compare(few * REPETITIONS)
 
-    check(compared, seed, 0)
+    round_.check(agreement, compared, f"seed {seed}")
     reached = defaultdict(set)
     for each in compared:
         assert each.ending is not None

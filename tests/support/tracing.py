@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
+from nodeproxy.backends.nftables.mirror import Content
 from nodeproxy.backends.nftables.trace.endings import Dropped, Ending, Passed, Refused
 from nodeproxy.backends.nftables.trace.frame import skeleton_of
 from nodeproxy.backends.nftables.trace.packet import NodeAddresses, Packet
@@ -26,10 +27,15 @@ def tracer_of(node: ProgrammedNode, family: Family, *addresses: str) -> Tracer:
         family: which of its tables.
         addresses: the node's own, loopback not among them.
     """
-    # The mirror is what readback and commits agree on; only tests look at it from outside.
-    content = node.backend._tables[family].mirror.content
+    content = content_of(node, family)
     here = NodeAddresses(frozenset(map(parse_addr, addresses)))
     return Tracer(skeleton_of(content, family), content.elements, here)
+
+
+def content_of(node: ProgrammedNode, family: Family) -> Content:
+    """What a node's agent knows to be installed."""
+    # The mirror is what readback and commits agree on; only tests look at it from outside.
+    return node.backend._tables[family].mirror.content
 
 
 def packet(
