@@ -130,20 +130,19 @@ def lookup_data(map_name: str) -> bytes:
     )
 
 
-def change_element(map_name: str, operation: int, data_reg: int, milliseconds: int) -> bytes:
-    """Write, refresh or delete the element whose key starts at the first register.
+def update(map_name: str, data_reg: int, milliseconds: int) -> bytes:
+    """Write the element whose key starts at the first register, or renew its time.
 
     Args:
         map_name: a map with the flags dynamic and timeout.
-        operation: NFT_DYNSET_OP_*.
-        data_reg: the slot at which the data starts.
-        milliseconds: how long the element lives from now on; 0 where it is deleted.
+        data_reg: the slot at which the data starts; an element that lives keeps the data it has.
+        milliseconds: how long the element lives from now on.
     """
     return _expression(
         "dynset",
         u32(nf.NFTA_DYNSET_SREG_KEY, register(0)),
         u32(nf.NFTA_DYNSET_SREG_DATA, register(data_reg)),
-        u32(nf.NFTA_DYNSET_OP, operation),
+        u32(nf.NFTA_DYNSET_OP, nf.NFT_DYNSET_OP_UPDATE),
         string(nf.NFTA_DYNSET_SET_NAME, map_name),
         u64(nf.NFTA_DYNSET_TIMEOUT, milliseconds),
         u32(nf.NFTA_DYNSET_FLAGS, 0),

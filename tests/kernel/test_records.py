@@ -46,7 +46,7 @@ def add_record(namespace: Namespace, family: Family, endpoint: str, times: str) 
 
 
 def records(channel: NetfilterSocket, family: Family) -> list[Record]:
-    return list(read_records(channel, family))
+    return read_records(channel, family)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -10,7 +10,10 @@ One map, `affinity`, holds the records of all Services; packets write it, each r
 client has opened no connection for the Service's timeout. A service port has an id for its
 cluster pool and another for its local pool: all its frontends share the records (DP-61), and both
 pools learn from each connection (DP-65), yet a client never gets an endpoint its pool does not
-have (DP-62).
+have (DP-62). A pool that knows the client already keeps the endpoint it has (DP-63): an update of
+a live record renews its time and not its data. Deleting it first would do, but not as often as
+packets come: the kernel unlinks deleted elements once a second only, and beyond 16 of one hash it
+takes no new one.
 
 The priority of a packet is the one word rules can write and read again that does not route or
 filter packets; only the first packet of a connection to such a Service carries an id, and only
@@ -28,7 +31,6 @@ from nodeproxy.backends.nftables.objects import (
     ClearAffinity,
     DnatByMap,
     Field,
-    Forget,
     InSet,
     Jump,
     LoadAffinity,
@@ -60,18 +62,15 @@ def recall_rule(pool: SlotPool) -> Rule:
 
 def affinity_chains(timeouts: Iterable[int]) -> tuple[Chain, ...]:
     """The chains that use and write records; a rule for each timeout in use."""
-    refreshing, replacing = [], []
-    for seconds in sorted(timeouts):
-        is_member = InSet(MEMBER_KEY, members_name(seconds))
-        remember = Remember(RECORD_KEY, AFFINITY, seconds)
-        refreshing.append(Rule((is_member, remember)))
-        # The other pool may know the client by another endpoint: the newest counts.
-        replacing.append(Rule((is_member, Forget(RECORD_KEY, AFFINITY), remember)))
+    updates = tuple(
+        Rule((InSet(MEMBER_KEY, members_name(seconds)), Remember(RECORD_KEY, AFFINITY, seconds)))
+        for seconds in sorted(timeouts)
+    )
     to_sibling = LoadAffinity((Field.AFFINITY,), AFFINITY_SIBLINGS)
     return (
         Chain(_KNOWN_CLIENTS, (Rule((DnatByMap(RECORD_KEY, AFFINITY),)),)),
-        Chain(_REMEMBER_SIBLING, (*replacing, Rule((ClearAffinity(),)))),
-        Chain(REMEMBER, (*refreshing, Rule((to_sibling, Jump(_REMEMBER_SIBLING))))),
+        Chain(_REMEMBER_SIBLING, (*updates, Rule((ClearAffinity(),)))),
+        Chain(REMEMBER, (*updates, Rule((to_sibling, Jump(_REMEMBER_SIBLING))))),
     )
 
 

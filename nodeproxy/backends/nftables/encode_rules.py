@@ -17,7 +17,6 @@ from nodeproxy.backends.nftables.objects import (
     DnatToSlot,
     Drop,
     Field,
-    Forget,
     Goto,
     InSet,
     Jump,
@@ -100,10 +99,7 @@ def encode_statement(statement: Statement, family: Family) -> bytes:
         case ClearAffinity():
             return expressions.immediate_u32(0) + expressions.meta_set(nf.NFT_META_PRIORITY)
         case Remember(fields, map_name, seconds):
-            update = nf.NFT_DYNSET_OP_UPDATE
-            return _change_record(fields, map_name, update, seconds, family)
-        case Forget(fields, map_name):
-            return _change_record(fields, map_name, nf.NFT_DYNSET_OP_DELETE, 0, family)
+            return _remember(fields, map_name, seconds, family)
         case Masquerade():
             return expressions.masquerade_fully_random()
         case Reject():
@@ -202,12 +198,9 @@ def _network_in_set(
     return source + network + _load(fields, family, size // 4) + expressions.lookup(set_name)
 
 
-def _change_record(
-    fields: tuple[Field, ...], map_name: str, operation: int, seconds: int, family: Family
-) -> bytes:
+def _remember(fields: tuple[Field, ...], map_name: str, seconds: int, family: Family) -> bytes:
     """Key from the first slot on, data from the next slot that begins a 128-bit register."""
     key_slots = sum(_slots_of(field, family) for field in fields)
     data_slot = -(-key_slots // 4) * 4
     data = _load((Field.DESTINATION, Field.PORT), family, data_slot)
-    change = expressions.change_element(map_name, operation, data_slot, seconds * 1000)
-    return _load(fields, family) + data + change
+    return _load(fields, family) + data + expressions.update(map_name, data_slot, seconds * 1000)

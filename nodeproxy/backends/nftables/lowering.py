@@ -149,11 +149,18 @@ class _Lowering:
         """Only these sources may use a VIP, whether it has endpoints or not (DP-41, DP-43)."""
         key = address_key(frontend.addr, frontend.protocol, frontend.port)
         self._member(sets.RESTRICTED_SERVICES, key)
-        allowed = list(self._plan.source_ranges)
-        if self._plan.admits_vips and not any(net.contains(frontend.addr) for net in allowed):
-            allowed.append(Cidr(frontend.addr, len(frontend.addr) * 8))
-        for network in allowed:
+        for network in (*self._plan.source_ranges, *self._vips()):
             self._member(sets.allowed_name(network.prefix_length), network.addr + key)
+
+    def _vips(self) -> list[Cidr]:
+        """The load balancer IPs, where they may be sources: the node may choose them (DP-41)."""
+        if not self._plan.admits_vips:
+            return []
+        return [
+            Cidr(frontend.addr, len(frontend.addr) * 8)
+            for frontend in self._plan.frontends
+            if frontend.kind is FrontendKind.LOAD_BALANCER_IP
+        ]
 
     def _internal(self, key: bytes) -> None:
         """The ClusterIP: internalTrafficPolicy decides which pool it has (DP-2)."""

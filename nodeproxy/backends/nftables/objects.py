@@ -139,13 +139,6 @@ class Remember(msgspec.Struct, frozen=True, tag=True):
     """How long the record lives without another packet that asks for it."""
 
 
-class Forget(msgspec.Struct, frozen=True, tag=True):
-    """Take the record of these fields out, if there is one."""
-
-    fields: tuple[Field, ...]
-    map_name: str
-
-
 class Masquerade(msgspec.Struct, frozen=True, tag=True):
     """Source translation to the outgoing address, port fully random."""
 
@@ -195,7 +188,6 @@ Statement = (
     | LoadAffinity
     | ClearAffinity
     | Remember
-    | Forget
     | Masquerade
     | Reject
     | Reset

@@ -34,7 +34,7 @@ from nodeproxy.backends.nftables.lowering import (
 from nodeproxy.backends.nftables.mirror import Mirror
 from nodeproxy.backends.nftables.objects import ElementId
 from nodeproxy.backends.nftables.readback import read_back, read_shape
-from nodeproxy.backends.nftables.records import RecordKeeper
+from nodeproxy.backends.nftables.record_keeper import RecordKeeper
 from nodeproxy.backends.nftables.sets import Shape, parse_class
 from nodeproxy.backends.nftables.skeleton import build_skeleton
 from nodeproxy.backends.nftables.transaction import Answer, describe, send

@@ -16,7 +16,6 @@ from nodeproxy.backends.nftables.objects import (
     DnatToSlot,
     Drop,
     Field,
-    Forget,
     Goto,
     InSet,
     Jump,
@@ -109,9 +108,6 @@ def statement_text(statement: Statement, family: Family) -> str:
             key = f"{key_text(fields, family)} timeout {duration_text(seconds)}"
             target = key_text((Field.DESTINATION, Field.PORT), family)
             return f"update @{map_name} {{ {key} : {target} }}"
-        case Forget(fields, map_name):
-            target = key_text((Field.DESTINATION, Field.PORT), family)
-            return f"delete @{map_name} {{ {key_text(fields, family)} : {target} }}"
         case Masquerade():
             return "masquerade fully-random"
         case Reject():

@@ -22,6 +22,7 @@ from nodeproxy.plan.types import (
     FrontendKind,
     LocalDetector,
     PlanKey,
+    PoolKind,
     ServicePortPlan,
     Target,
 )
@@ -47,43 +48,68 @@ class Match(NamedTuple):
 class Choice(NamedTuple):
     """Who may answer, before hairpins and affinity."""
 
-    targets: tuple[Target, ...]
+    plan: ServicePortPlan
+    pool: PoolKind
     is_masqueraded: bool
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The endpoints of the pool."""
+        return self.plan.pool(self.pool)
+
+
+class Record(NamedTuple):
+    """Where a client went, and when last."""
+
+    target: Target
+    at: float
 
 
 class Memory:
-    """Which client went where, and when last (DP-61..65)."""
+    """Which client went where (DP-61..65).
+
+    Each of the two pools of a service port knows a client by one endpoint. A connection is noted in
+    both, as far as they have its endpoint; a pool that knows the client already keeps to what it
+    knows (DP-63).
+    """
 
     def __init__(self) -> None:
         # Mutable: the clock and the records.
         self.now = 0.0
-        self._connected_at: dict[tuple[PlanKey, Addr, Target], float] = {}
-        """When each client went to an endpoint last; the latest comes last."""
+        self._records: dict[tuple[PlanKey, PoolKind, Addr], Record] = {}
 
-    def note(self, key: PlanKey, client: Addr, target: Target) -> None:
-        """A connection was made: the record begins or is refreshed (DP-62)."""
-        self._connected_at.pop((key, client, target), None)
-        self._connected_at[key, client, target] = self.now
+    def note(self, plan: ServicePortPlan, pool: PoolKind, client: Addr, target: Target) -> None:
+        """A connection was made by a pool: records begin or are refreshed (DP-62)."""
+        key = PlanKey(plan.family, plan.key)
+        for kind in PoolKind:
+            if target in plan.pool(kind):
+                known = self.remembered(plan, kind, client)
+                if kind is pool or known is None:
+                    known = target
+                self._records[key, kind, client] = Record(known, self.now)
 
-    def forget_those_who_left(self, plans: Plans) -> None:
-        """Records go with the endpoint, and with the affinity of the service port (DP-64)."""
-        self._connected_at = {
-            (key, client, target): at
-            for (key, client, target), at in self._connected_at.items()
+    def follow(self, plans: Plans) -> None:
+        """Records go with the endpoint and with affinity, and come with it into the other pool."""
+        lasting = {
+            (key, kind, client): record
+            for (key, kind, client), record in self._records.items()
             if (plan := plans.get(key)) is not None
             and plan.affinity_seconds
-            and target in (*plan.selection.cluster, *plan.selection.local)
+            and record.target in plan.pool(kind)
+            and self.now - record.at < plan.affinity_seconds
         }
+        self._records = dict(lasting)
+        for (key, _, client), record in lasting.items():
+            for kind in PoolKind:
+                if record.target in plans[key].pool(kind):
+                    self._records.setdefault((key, kind, client), record)
 
-    def remembered(self, match: Match, client: Addr, pool: tuple[Target, ...]) -> Target | None:
-        """Of those of a pool that the client has a live record of, the latest (DP-62, DP-63)."""
-        timeout = match.plan.affinity_seconds
-        found: Target | None = None
-        for (key, of, target), at in self._connected_at.items():
-            is_live = timeout and self.now - at < timeout
-            if is_live and (key, of) == (match.key, client) and target in pool:
-                found = target
-        return found
+    def remembered(self, plan: ServicePortPlan, pool: PoolKind, client: Addr) -> Target | None:
+        """The endpoint a pool knows a client by, if the record still lives (DP-62)."""
+        record = self._records.get((PlanKey(plan.family, plan.key), pool, client))
+        if record is None or self.now - record.at >= plan.affinity_seconds:
+            return None
+        return record.target
 
 
 class PlanLevel:
@@ -100,7 +126,7 @@ class PlanLevel:
         """Take the plan that holds from now on."""
         self._plans = dict(plans)
         self._settings = settings
-        self._memory.forget_those_who_left(self._plans)
+        self._memory.follow(self._plans)
 
     def restart(self) -> None:
         """Nothing: rules and affinity stay in the kernel (DP-64, DP-92)."""
@@ -119,7 +145,7 @@ class PlanLevel:
         choice = self._choice(packet, match)
         if not isinstance(choice, Choice):
             return choice
-        remembered = self._memory.remembered(match, packet.source, choice.targets)
+        remembered = self._memory.remembered(match.plan, choice.pool, packet.source)
         targets = choice.targets if remembered is None else (remembered,)
         return Reaches(
             frozenset(
@@ -132,8 +158,9 @@ class PlanLevel:
     def connect(self, packet: Packet, target: Target) -> None:
         """Remember the endpoint of a client, for all frontends of the service port (DP-61)."""
         match = self._match(packet)
-        if match is not None and match.plan.affinity_seconds:
-            self._memory.note(match.key, packet.source, target)
+        choice = match and self._choice(packet, match)
+        if isinstance(choice, Choice) and choice.plan.affinity_seconds:
+            self._memory.note(choice.plan, choice.pool, packet.source, target)
 
     # Which service port?
 
@@ -190,15 +217,15 @@ class PlanLevel:
     def _internal(self, packet: Packet, plan: ServicePortPlan) -> Choice | Verdict:
         """DP-2, DP-20, DP-21: the internal list."""
         is_local = plan.internal_policy is TrafficPolicy.LOCAL
-        targets = plan.selection.local if is_local else plan.selection.cluster
-        if not targets:
+        pool = PoolKind.LOCAL if is_local else PoolKind.CLUSTER
+        if not plan.pool(pool):
             return Verdict.DROPPED if plan.selection.has_any else Verdict.REFUSED
         settings = self._settings[packet.family]
         if settings.masquerade_all:
-            return Choice(targets, is_masqueraded=True)
+            return Choice(plan, pool, is_masqueraded=True)
         detector = settings.local_detector
         is_stranger = detector is not None and not _is_from_pod(packet, detector)
-        return Choice(targets, is_masqueraded=is_stranger)
+        return Choice(plan, pool, is_masqueraded=is_stranger)
 
     def _is_masqueraded(self, packet: Packet, choice: Choice, target: Target) -> bool:
         """Marked packets and hairpins, where they leave the node again (PP-2)."""
@@ -225,14 +252,14 @@ class PlanLevel:
         if not selection.has_any:
             return Verdict.REFUSED
         if plan.external_policy is not TrafficPolicy.LOCAL:
-            return Choice(selection.cluster, is_masqueraded=True)
+            return Choice(plan, PoolKind.CLUSTER, is_masqueraded=True)
         detector = self._settings[packet.family].local_detector
         if detector is not None and _is_from_pod(packet, detector):
-            return Choice(selection.cluster, is_masqueraded=False)
+            return Choice(plan, PoolKind.CLUSTER, is_masqueraded=False)
         if packet.is_from_node:
-            return Choice(selection.cluster, is_masqueraded=True)
+            return Choice(plan, PoolKind.CLUSTER, is_masqueraded=True)
         if selection.local:
-            return Choice(selection.local, is_masqueraded=False)
+            return Choice(plan, PoolKind.LOCAL, is_masqueraded=False)
         return Verdict.DROPPED
 
 
@@ -243,8 +270,12 @@ def _is_admitted(packet: Packet, match: Match) -> bool:
         return True
     if any(cidr.contains(packet.source) for cidr in ranges):
         return True
-    # The kernel takes the load balancer IP as source if it is an address of the node (DP-41).
-    return match.plan.admits_vips and packet.source == packet.destination
+    # The kernel takes a load balancer IP as source if it is an address of the node (DP-41).
+    return match.plan.admits_vips and any(
+        frontend.addr == packet.source
+        for frontend in match.plan.frontends
+        if frontend.kind is FrontendKind.LOAD_BALANCER_IP
+    )
 
 
 def _is_from_pod(packet: Packet, detector: LocalDetector) -> bool:

@@ -14,8 +14,10 @@ from fractions import Fraction
 from nodeproxy.backends.nftables.affinity import AffinityIds
 from nodeproxy.backends.nftables.keys import ID_BYTES
 from nodeproxy.backends.nftables.lowering import Wanted, lower, needed_shape, shared_elements
-from nodeproxy.backends.nftables.objects import DnatByMap, Field, LoadAffinity, Members
-from nodeproxy.backends.nftables.sets import parse_timeout
+from nodeproxy.backends.nftables.objects import DnatByMap, Field, LoadAffinity
+from nodeproxy.backends.nftables.record_keeper import Membership, correct
+from nodeproxy.backends.nftables.records import Record as KernelRecord
+from nodeproxy.backends.nftables.sets import AFFINITY
 from nodeproxy.backends.nftables.skeleton import build_skeleton
 from nodeproxy.backends.nftables.trace.endings import Dropped, Ending, Passed, Refused
 from nodeproxy.backends.nftables.trace.frame import elements_by_set
@@ -52,7 +54,7 @@ class TraceLevel:
         self._tracers.clear()
         for family in FAMILIES:
             if self._records[family].entries:
-                before, after = (_seconds_by_member(_of(p, family)) for p in (former, plans))
+                before, after = (_membership(_of(p, family)) for p in (former, plans))
                 self._records[family] = self._corrected(self._records[family], before, after)
 
     def restart(self) -> None:
@@ -99,17 +101,25 @@ class TraceLevel:
             self._tracers[family] = Tracer(skeleton, elements_by_set(wanted), self._node)
         return self._tracers[family]
 
-    def _corrected(
-        self, records: Records, before: Mapping[bytes, int], after: Mapping[bytes, int]
-    ) -> Records:
-        """As `nodeproxy.backends.nftables.records` does it: a new timeout counts from last use."""
-        kept: list[Record] = []
-        for record in records.entries:
-            member = record.key[-ID_BYTES:] + record.data
-            expires_at = record.expires_at - before[member] + after.get(member, 0)
-            if min(expires_at, record.expires_at) > self._now and member in after:
-                kept.append(record._replace(expires_at=expires_at))
-        return Records(tuple(kept))
+    def _corrected(self, records: Records, before: Membership, after: Membership) -> Records:
+        """What the agent makes of the records behind the commit of a plan."""
+        found = {entry.key: self._as_read(entry, before) for entry in records.entries}
+        alive = {key: record for key, record in found.items() if record.expires_ms > 0}
+        correction = correct(alive.values(), after, inherits=True)
+        kept = {key: record for key, record in alive.items() if key not in correction.removed}
+        kept |= {record.key: record for record in correction.added}
+        return Records(
+            tuple(
+                Record(AFFINITY, key, record.data, self._now + record.expires_ms / 1000)
+                for key, record in sorted(kept.items())
+            )
+        )
+
+    def _as_read(self, entry: Record, before: Membership) -> KernelRecord:
+        timeout_ms = before.seconds(entry.key[-ID_BYTES:], entry.data) * 1000
+        return KernelRecord(
+            entry.key, entry.data, timeout_ms, round((entry.expires_at - self._now) * 1000)
+        )
 
 
 def _of(plans: Plans, family: Family) -> list[ServicePortPlan]:
@@ -126,14 +136,8 @@ def _wanted(plans: Iterable[ServicePortPlan]) -> Wanted:
     return wanted
 
 
-def _seconds_by_member(plans: Iterable[ServicePortPlan]) -> dict[bytes, int]:
-    """The timeout of each affinity id with each of its endpoints, keyed as in the kernel."""
-    return {
-        key + data: seconds
-        for (set_name, key), value in _wanted(plans).items()
-        if isinstance(value, Members) and (seconds := parse_timeout(set_name))
-        for data in value
-    }
+def _membership(plans: Iterable[ServicePortPlan]) -> Membership:
+    return Membership(elements_by_set(_wanted(plans)))
 
 
 def _traced(packet: Packet) -> TracedPacket:

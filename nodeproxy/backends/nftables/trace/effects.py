@@ -21,7 +21,6 @@ from nodeproxy.backends.nftables.objects import (
     DnatToSlot,
     Drop,
     Field,
-    Forget,
     Goto,
     InSet,
     Jump,
@@ -124,9 +123,6 @@ def effects_of(statement: Statement, flight: Flight, scene: Scene) -> list[Effec
             return [_prioritized(flight, 0)]
         case Remember():
             return [_remembered(statement, flight, scene.now)]
-        case Forget(fields, map_name):
-            records = flight.records.forget(map_name, key_of(fields, flight))
-            return [Effect(replace(flight, records=records))]
         case Masquerade():
             return [Effect(replace(flight, is_masqueraded=True), Move.ACCEPT)]
         case Reject():

@@ -19,7 +19,6 @@ from nodeproxy.backends.nftables.objects import (
     Drop,
     ElementId,
     ElementValue,
-    Forget,
     Goto,
     InSet,
     Jump,
@@ -124,7 +123,7 @@ class Frame:
                     self._expect(name, ValueKind.ENDPOINT)
                 case LoadAffinity(_, name):
                     self._expect(name, ValueKind.AFFINITY_ID)
-                case DnatByMap(_, name) | Remember(_, name) | Forget(_, name):
+                case DnatByMap(_, name) | Remember(_, name):
                     self._expect(name, ValueKind.RECORDS)
                 case _:
                     pass

@@ -41,10 +41,6 @@ class Records(msgspec.Struct, frozen=True):
         others = [entry for entry in self.entries if entry[:2] != (map_name, key)]
         return Records(tuple(sorted([*others, written])))
 
-    def forget(self, map_name: str, key: bytes) -> Records:
-        """Take a record out."""
-        return self.keep(lambda entry: entry[:2] != (map_name, key))
-
     def keep(self, holds: Callable[[Record], bool]) -> Records:
         """The records of which something holds: user space deletes the others."""
         return Records(tuple(entry for entry in self.entries if holds(entry)))

@@ -293,3 +293,36 @@ async def test_too_many_records_for_a_commit_are_corrected_beside_it() -> None:
         corrector.cancel()
 
     assert left_by_the_commit == 1
+
+
+async def test_an_endpoint_that_comes_into_the_other_pool_brings_its_clients() -> None:
+    """DP-65: externalTrafficPolicy becomes Local; clients of endpoints here stay where they are."""
+    node = ProgrammedNode()
+    everywhere = web().load_balancer_ip("5.6.7.8")
+    both = pods("10.0.0.1", "10.0.0.2", own="10.0.0.1").upserted()
+    await node.take(everywhere.upserted(), both)
+    key = remember(node.kernel, "10.0.0.1", 10_800_000, HOUR_MS)
+
+    await node.take(web().load_balancer_ip("5.6.7.8").local().upserted())
+
+    local_key = key[:-4] + struct.pack("=I", AffinityIds().of(KEY, PoolKind.LOCAL))
+    assert set(node.kernel.table(V4).sets["affinity"].elements) == {key, local_key}
+    assert lifetime(node.kernel, local_key) == (10_800_000, HOUR_MS)
+
+
+async def test_a_pool_that_knows_a_client_keeps_its_endpoint() -> None:
+    """DP-63."""
+    node = ProgrammedNode()
+    local = web().load_balancer_ip("5.6.7.8").local().upserted()
+    await node.take(local, pods("10.0.0.1", "10.0.0.2", own="10.0.0.1").upserted())
+    number = AffinityIds().of(KEY, PoolKind.LOCAL)
+    remember(node.kernel, "10.0.0.2", 10_800_000, HOUR_MS)
+    known = remember(node.kernel, "10.0.0.1", 10_800_000, 1_000, number)
+
+    here = slice_("web-1", service="web").port(8080)
+    for address in ("10.0.0.1", "10.0.0.2"):
+        here.endpoint(address, node=OWN_NODE)
+    await node.take(here.upserted())
+
+    assert len(node.kernel.table(V4).sets["affinity"].elements) == 2
+    assert lifetime(node.kernel, known) == (10_800_000, 1_000)

@@ -16,7 +16,6 @@ from nodeproxy.backends.nftables.objects import (
     Drop,
     ElementValue,
     Field,
-    Forget,
     InSet,
     Jump,
     LoadAffinity,
@@ -128,20 +127,6 @@ def test_a_source_counts_as_its_network(source: str, is_inside: bool):
     endings = summary(traced.trace(packet(source, "10.96.0.10:80", interface="eth0")))
 
     assert endings == {"dropped" if is_inside else "untouched": 1}
-
-
-def test_a_record_that_was_forgotten_is_written_with_new_data():
-    """Without forgetting, a live record keeps its data."""
-    key = (Field.SOURCE,)
-    learn = (Forget(key, "records"), Remember(key, "records", 60))
-    traced = tracer(chain("c", learn, hook=FORWARD))
-    old = Records((Record("records", POD.source, POD_1, 100.0),))
-
-    (ending,) = traced.trace(POD, records=old, now=50.0)
-
-    (record,) = ending.records.entries
-    assert record.data != POD_1
-    assert record.expires_at == 110.0
 
 
 def test_what_returns_goes_on_behind_the_jump():
