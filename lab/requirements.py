@@ -6,6 +6,7 @@ import os
 import shutil
 
 from lab import nft
+from lab.flows import FlowLog
 from lab.namespace import CommandFailed, Namespace
 
 _COMMANDS = {
@@ -57,8 +58,17 @@ def _kernel_lacks() -> list[str]:
             probe.ip("link add probe type veth peer name eborp")
             nft.load(probe, _PROBE)
             nft.list_ruleset(probe)
+            return _tracking_lacks(probe)
     except OSError as exc:
         return [f"no network namespace could be made: {exc.strerror}; allow CAP_SYS_ADMIN"]
     except CommandFailed as exc:
         return [f"the kernel lacks nf_tables with NAT, veth or bridge: {exc}"]
+
+
+def _tracking_lacks(probe: Namespace) -> list[str]:
+    try:
+        with FlowLog(probe) as log:
+            log.forget_flows()
+    except OSError as exc:
+        return [f"connection tracking tells nothing: {exc}; load the module nf_conntrack_netlink"]
     return []
