@@ -9,6 +9,7 @@
 | `running`    | a scenario on a dataplane: which expectations do not hold                  |
 | `planlevel`  | a dataplane that is an independent reading of spec 30 over the plan        |
 | `tracelevel` | a dataplane that follows packets through the rules as they are sent        |
+| `installed`  | the same through what an agent with that past has put into a kernel        |
 | `livelevel`  | a kernel                                                                   |
 | `replay`     | the same scenario told in other ways: same end state                       |
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.support.scenarios.levels import LEVELS
 from tests.support.scenarios.mistakes import ScenarioError
 from tests.support.scenarios.parsing import read_scenario
-from tests.support.scenarios.running import failures_of, first, last
+from tests.support.scenarios.running import failures_of, first, has_choices, last
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,7 +38,7 @@ def _is_right(path: Path) -> bool:
     found = {
         f"{failure} ({level})": failure
         for level, make in LEVELS.items()
-        for choose in (first, last)
+        for choose in ((first, last) if has_choices(scenario) else (first,))
         for failure in failures_of(scenario, make, choose)
     }
     for text in found:

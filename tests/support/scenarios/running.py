@@ -44,6 +44,17 @@ def last(targets: Sequence[Target]) -> Target:
     return targets[-1]
 
 
+def has_choices(scenario: Scenario) -> bool:
+    """True if it matters later which of several endpoints a connection reached."""
+    return any(
+        isinstance(expectation.outcome, WantsEndpoints)
+        and (expectation.outcome.is_sticky or bool(expectation.outcome.binds))
+        for section in scenario.sections
+        if isinstance(section, Expect)
+        for expectation in section.expectations
+    )
+
+
 class Failure(msgspec.Struct, frozen=True):
     """An expectation that did not hold."""
 
