@@ -73,8 +73,8 @@ def encode_statement(statement: Statement, family: Family) -> bytes:
             return expressions.fib_address_type(flag) + local
         case MatchNewConnection():
             return expressions.ct_load(nf.NFT_CT_STATE) + _any_bit(nf.CT_STATE_NEW)
-        case MatchTranslated():
-            return expressions.ct_load(nf.NFT_CT_STATUS) + _any_bit(nf.IPS_DST_NAT)
+        case MatchTranslated(negate):
+            return expressions.ct_load(nf.NFT_CT_STATUS) + _any_bit(nf.IPS_DST_NAT, negate=negate)
         case MatchMark(bit):
             return expressions.meta_load(nf.NFT_META_MARK) + _any_bit(bit)
         case MatchTcp():
@@ -118,11 +118,11 @@ def encode_statement(statement: Statement, family: Family) -> bytes:
             assert_never(statement)
 
 
-def _any_bit(bits: int) -> bytes:
-    """Go on if the first register has any of these bits."""
+def _any_bit(bits: int, *, negate: bool = False) -> bytes:
+    """Go on if the first register has any of these bits (or, negated, none)."""
     zero = expressions.host_u32(0)
     masked = expressions.bitwise(expressions.host_u32(bits), zero)
-    return masked + expressions.compare(zero, negate=True)
+    return masked + expressions.compare(zero, negate=not negate)
 
 
 def _change_mark(mask: int, xor: int) -> bytes:

@@ -60,7 +60,9 @@ class MatchNewConnection(msgspec.Struct, frozen=True, tag=True):
 
 
 class MatchTranslated(msgspec.Struct, frozen=True, tag=True):
-    """The connection's destination was translated (ct status dnat)."""
+    """The connection's destination was (not) translated to another (ct status dnat)."""
+
+    negate: bool = False
 
 
 class MatchMark(msgspec.Struct, frozen=True, tag=True):

@@ -113,10 +113,15 @@ _FILTER_OUTPUT = Hook(
 _LOOPBACK = {Family.IPV4: parse_cidr("127.0.0.0/8"), Family.IPV6: parse_cidr("::1/128")}
 
 
+# New connections whose destination is still the one the client chose. An endpoint may have the
+# address and port of a frontend of another Service, as a process of the node's own may.
+_AS_SENT = (MatchNewConnection(), MatchTranslated(negate=True))
+
+
 def build_skeleton(settings: FamilySettings, shape: Shape) -> Skeleton:
     """The frame of one family's table for these settings, and as wide as the shape asks."""
-    service_check = Rule((MatchNewConnection(), Jump("service-check")))
-    cluster_ip_check = Rule((MatchNewConnection(), Jump("cluster-ip-check")))
+    service_check = Rule((*_AS_SENT, Jump("service-check")))
+    cluster_ip_check = Rule((*_AS_SENT, Jump("cluster-ip-check")))
     ordered = sorted(shape.classes)
     has_affinity = bool(shape.timeouts)
     chains = (
@@ -282,8 +287,7 @@ def _from_pod(detector: LocalDetector, *, negate: bool) -> Statement:
 
 def _nodeport_check(settings: FamilySettings) -> tuple[Rule, ...]:
     return tuple(
-        Rule((MatchNewConnection(), *match, Jump("nodeport-check")))
-        for match in _node_addresses(settings)
+        Rule((*_AS_SENT, *match, Jump("nodeport-check"))) for match in _node_addresses(settings)
     )
 
 

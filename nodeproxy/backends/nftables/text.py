@@ -79,8 +79,8 @@ def statement_text(statement: Statement, family: Family) -> str:
             return f"fib {field.value} type local"
         case MatchNewConnection():
             return "ct state new"
-        case MatchTranslated():
-            return "ct status dnat"
+        case MatchTranslated(negate):
+            return f"ct status {'! ' if negate else ''}dnat"
         case MatchMark(bit):
             return f"meta mark & 0x{bit:08x} != 0x00000000"
         case MatchTcp():

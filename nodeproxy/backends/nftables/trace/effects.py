@@ -165,8 +165,8 @@ def _matches(statement: _Match, flight: Flight, scene: Scene) -> bool:
             return _address(field, flight) in scene.node
         case MatchNewConnection():
             return True
-        case MatchTranslated():
-            return flight.has_dnat_status
+        case MatchTranslated(negate):
+            return flight.has_dnat_status is not negate
         case MatchMark(bit):
             return bool(flight.mark & bit)
         case MatchTcp():
