@@ -309,17 +309,24 @@ def test_a_record_of_an_endpoint_outside_the_list_is_no_help_now_but_stays():
     assert answer(dataplane, "client -> 10.96.0.10:80") == "{far-a:8080 masq}"
 
 
-def test_of_several_records_the_latest_counts():
+def test_each_pool_keeps_to_the_endpoint_it_knows_a_client_by():
     """DP-63."""
     dataplane = level(web().local().affinity(60), here=("pod-a", "pod-b"))
 
-    connect(dataplane, "client -> 10.96.0.10:80", "pod-a")
     connect(dataplane, "client -> 10.96.0.10:80", "far-a")
     connect(dataplane, "client -> 1.2.3.4:80", "pod-b")
-    connect(dataplane, "client -> 1.2.3.4:80", "pod-a")
 
-    assert answer(dataplane, "client -> 10.96.0.10:80") == "{pod-a:8080 masq}"
-    assert answer(dataplane, "client -> 1.2.3.4:80") == "{pod-a:8080 no-masq}"
+    assert answer(dataplane, "client -> 10.96.0.10:80") == "{far-a:8080 masq}"
+    assert answer(dataplane, "client -> 1.2.3.4:80") == "{pod-b:8080 no-masq}"
+
+
+def test_a_pool_that_does_not_know_a_client_learns_from_the_other():
+    """DP-63, DP-65."""
+    dataplane = level(web().local().affinity(60), here=("pod-a", "pod-b"))
+
+    connect(dataplane, "client -> 1.2.3.4:80", "pod-b")
+
+    assert answer(dataplane, "client -> 10.96.0.10:80") == "{pod-b:8080 masq}"
 
 
 def test_records_outlive_restarts_but_not_their_endpoint():
