@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from lab import wiring
+from lab import nft, wiring
 from lab.namespace import Namespace
 from lab.server import Server
 from lab.wiring import PodPort, Port, Site
@@ -158,6 +158,7 @@ def _configure(site: Site, pods: Sequence[PodPort]) -> None:
     site.router.namespace.ip(
         *wiring.router_lines(site, (CLUSTER_CIDRS, _OTHER_NETWORKS), STRANGER_ADDRESSES)
     )
+    nft.load(site.router.namespace, wiring.END_OF_THE_WORLD)
     for far_pod in site.far_pods:
         far_pod.namespace.ip(*wiring.far_pod_lines(site, far_pod))
     for pod in pods:

@@ -53,7 +53,17 @@ NODE_SYSCTLS = ROUTER_SYSCTLS | {
 CROWD_SYSCTLS = COMMON_SYSCTLS | {"net.ipv6.ip_nonlocal_bind": "1"}
 
 _POD_GATEWAYS = ("169.254.1.1", "fe80::1")
-_END_OF_THE_WORLD = ("route add unreachable 0.0.0.0/0", "route add unreachable ::/0")
+END_OF_THE_WORLD = """
+table inet end-of-the-world {
+  chain forward { type filter hook forward priority filter
+    oifname "lo" meta nfproto ipv4 reject with icmp host-unreachable
+    oifname "lo" reject with icmpv6 addr-unreachable
+  }
+}
+"""
+"""For the router, in nft's language: what it would send to itself has nowhere to go. Unreachable
+routes would do without, but they answer one IPv4 packet a second of each sender, whatever the
+settings of ICMP say."""
 
 
 class Port(NamedTuple):
@@ -153,7 +163,7 @@ def router_lines(site: Site, behind_node: Sequence[Pair], strangers: Pair) -> li
     """Addresses and routes of the router, the end of the world.
 
     What it does not know is unreachable, at once: a packet that no rule picked up ends in an
-    error instead of a timeout.
+    error instead of a timeout. The routes lead to where END_OF_THE_WORLD says so.
     """
     lines = ["link set lo up"]
     lines += [f"addr add {a}/{_length(a)} dev eth0" for a in site.router.addresses]
@@ -161,7 +171,7 @@ def router_lines(site: Site, behind_node: Sequence[Pair], strangers: Pair) -> li
     lines += _via(site.client, strangers)
     for pair in behind_node:
         lines += _via(site.node, pair)
-    return [*lines, *_END_OF_THE_WORLD]
+    return [*lines, "route add 0.0.0.0/0 dev lo", "route add ::/0 dev lo"]
 
 
 def pod_lines(pod: PodPort) -> list[str]:

@@ -132,6 +132,13 @@ def test_nobody_answers_for_a_service_address(lab: Lab, address: str):
     assert [o.kind for o in outcomes if isinstance(o, Failure)] == ["unreachable"] * 4
 
 
+@pytest.mark.parametrize("address", ["1.2.3.4", "2001:db8:f::4"])
+def test_everybody_is_told_at_once_that_nobody_is_there(lab: Lab, address: str):
+    outcomes = ask_many(lab.client, Target("udp", address, 80), 100)
+
+    assert tally(outcomes) == {"unreachable": 100}
+
+
 def test_hand_written_rules_are_seen_as_what_they_do(lab: Lab):
     caller = lab.pods[2].namespace
     nft.load(lab.node, HAND_WRITTEN)
