@@ -14,10 +14,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from nodeproxy.backends.nftables.keys import ID_BYTES
-from nodeproxy.backends.nftables.mirror import Content
-from nodeproxy.backends.nftables.objects import Members
+from nodeproxy.backends.nftables.record_keeper import Membership, correct
+from nodeproxy.backends.nftables.records import Record as KernelRecord
 from nodeproxy.backends.nftables.records import read_records
-from nodeproxy.backends.nftables.sets import AFFINITY, parse_timeout
+from nodeproxy.backends.nftables.sets import AFFINITY
 from nodeproxy.backends.nftables.trace.endings import Dropped, Ending, Passed, Refused
 from nodeproxy.backends.nftables.trace.packet import Packet, ping
 from nodeproxy.backends.nftables.trace.records import Record, Records
@@ -33,6 +33,7 @@ from tests.support.tracing import content_of, outcome_word, tracer_of
 
 PATIENCE_SECONDS = 5.0
 DROP_PATIENCE_SECONDS = 0.15
+_LONG_MS = 10_800_000
 _NUMBERS = {"tcp": Protocol.TCP, "udp": Protocol.UDP}
 
 
@@ -66,9 +67,8 @@ class Agreement:
         """Go on with what was committed; records of endpoints that left are gone by that."""
         for family in FAMILIES:
             self._tracers[family] = tracer_of(self._node, family, *self._around.node_addresses)
-            members = _affinity_members(content_of(self._node, family))
-            kept = [r for r in self._records[family].entries if _member_of(r) in members]
-            self._records[family] = Records(tuple(kept))
+            membership = Membership(content_of(self._node, family).elements)
+            self._records[family] = _corrected(self._records[family], membership)
 
     def records(self, family: Family) -> set[tuple[bytes, bytes]]:
         """Key and data of the records there should be."""
@@ -150,20 +150,19 @@ class Agreement:
         )
 
 
-def _member_of(record: Record) -> bytes:
-    return record.key[-ID_BYTES:] + record.data
+def _corrected(records: Records, membership: Membership) -> Records:
+    """What user space makes of records behind a commit; no timeout changes here."""
+    read = [_as_read(entry, membership) for entry in records.entries]
+    removed, added = correct(read, membership, inherits=True)
+    expires_at = {entry.key: entry.expires_at for entry in records.entries}
+    kept = [entry for entry in records.entries if entry.key not in removed]
+    new = [Record(AFFINITY, one.key, one.data, max(expires_at.values())) for one in added]
+    return Records(tuple(sorted([*kept, *new])))
 
 
-def _affinity_members(content: Content) -> set[bytes]:
-    """Affinity ids with their endpoints, as one key."""
-    return {
-        key + data
-        for name, elements in content.elements.items()
-        if parse_timeout(name)
-        for key, value in elements.items()
-        if isinstance(value, Members)
-        for data in value
-    }
+def _as_read(entry: Record, membership: Membership) -> KernelRecord:
+    timeout_ms = membership.seconds(entry.key[-ID_BYTES:], entry.data) * 1000 or _LONG_MS
+    return KernelRecord(entry.key, entry.data, timeout_ms, timeout_ms)
 
 
 def _can_be_answered(sent: Sent, endings: Iterable[Ending]) -> bool:

@@ -4,7 +4,7 @@ After a commit that changed members of affinity ids, and after a read-back:
 
     endpoint is no member of the id any more     the record goes: the client gets another endpoint
     the Service remembers for longer or shorter  it lives on, counted from the same last use
-    endpoint has come into the other pool too    the record holds there as well (DP-65), unless
+    endpoint is in the other pool too            the record holds there as well (DP-65), unless
                                                  that pool knows the client already
 
 Members that left are looked for in the raw answer of the kernel, so records of others cost their
@@ -81,6 +81,11 @@ class Membership:
             return b""
         other = affinity_key(found.number)
         return other if self.seconds(other, data) else b""
+
+    def has_sibling(self, number: bytes) -> bool:
+        """True if the service port has another pool."""
+        found = self._siblings.get(number)
+        return isinstance(found, AffinityId) and bool(found.number)
 
 
 class Correction(NamedTuple):
@@ -165,7 +170,9 @@ class RecordKeeper:
         if AFFINITY not in content.sets:
             return
         self._content = content
-        self._looks_at_all |= fresh or _may_inherit(joined, Membership(content.elements))
+        self._looks_at_all |= fresh or _may_inherit(
+            self._left, joined, Membership(content.elements)
+        )
         if not (self._left or self._looks_at_all):
             return
         if self._wake is not None and (fresh or self._count > _INLINE_RECORDS):
@@ -224,9 +231,12 @@ class RecordKeeper:
         return correct(records, membership, inherits=left is None)
 
 
-def _may_inherit(joined: set[bytes], membership: Membership) -> bool:
-    """True if an endpoint came into one pool that has been in the other before."""
-    return any(
+def _may_inherit(left: set[bytes], joined: set[bytes], membership: Membership) -> bool:
+    """True if a pool may know clients now that the other pool could tell it about.
+
+    It lost an endpoint, or got one that the other pool has had before.
+    """
+    return any(membership.has_sibling(key[:ID_BYTES]) for key in left) or any(
         (sibling := membership.sibling(key[:ID_BYTES], key[ID_BYTES:]))
         and sibling + key[ID_BYTES:] not in joined
         for key in joined
