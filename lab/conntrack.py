@@ -80,7 +80,7 @@ def add_entries(namespace: Namespace, entries: Iterable[Entry], *, seconds: int 
 
 def list_entries(namespace: Namespace, family: str = "ipv4") -> list[Entry]:
     """Everything with ports in the table, as `conntrack` lists it."""
-    listing = namespace.run("conntrack", "-L", "-f", family)
+    listing = namespace.run("conntrack", "-L", "-f", family, with_warnings=False)
     return [entry for line in listing.splitlines() if (entry := _parse(line)) is not None]
 
 

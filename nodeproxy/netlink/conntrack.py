@@ -96,8 +96,9 @@ def delete_request(family: Family, identity: bytes, seq: int, *, wants_ack: bool
 def identity_of(message: memoryview | bytes) -> bytes:
     """What names this entry and no other: both tuples and the kernel's id (CT-12).
 
-    The id differs for an entry that took this one's place meanwhile. Empty for an entry of a
-    conntrack zone: such flows belong to somebody else (a virtual switch, say).
+    The id differs for an entry that took this one's place meanwhile, unless it has the very memory
+    of the former. Empty for an entry of a conntrack zone: such flows belong to somebody else (a
+    virtual switch, say).
     """
     body = bytes(message[messages.HEADER_BYTES :])
     found = parse(body)
