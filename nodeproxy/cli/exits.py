@@ -5,6 +5,6 @@ from __future__ import annotations
 FAILURE = 1
 """Could not be done: no permission, no such file, the kernel cannot."""
 USAGE = 2
-"""The command line is wrong; nothing was touched."""
+"""The command line or the configuration file is wrong; nothing was touched."""
 INTERRUPTED = 130
 """Ended by Ctrl-C, as shells count it (128 + SIGINT)."""

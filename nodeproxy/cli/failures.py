@@ -9,10 +9,9 @@ from contextlib import contextmanager
 import click
 
 from nodeproxy.cli import exits
-from nodeproxy.config.parse import InvalidFlags
+from nodeproxy.config.reader import InvalidSettings
+from nodeproxy.config.verbosity import TRACEBACK_VERBOSITY
 from nodeproxy.errors import NodeproxyError
-
-TRACEBACK_VERBOSITY = 5
 
 
 @contextmanager
@@ -23,7 +22,7 @@ def failures_explained(ctx: click.Context, verbosity: int = 0) -> Iterator[None]
     """
     try:
         yield
-    except InvalidFlags as exc:
+    except InvalidSettings as exc:
         _tell(ctx, exc.messages)
         ctx.exit(exits.USAGE)
     except NodeproxyError as exc:

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from nodeproxy.config.flags import FLAGS, Flag, FlagKind
-from nodeproxy.config.parse import parse_flags
+from nodeproxy.config.flags import ACTIONS, FLAGS, Flag, FlagKind
+from nodeproxy.config.idle import IDLE_FLAGS
+from nodeproxy.config.load import load_config
 from nodeproxy.config.schema import Config
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -27,14 +28,14 @@ def with_flags(*flags: Flag) -> Callable[[_Command], _Command]:
 
 
 def with_all_flags(command: _Command) -> _Command:
-    """Give a command every flag of the agent."""
-    return with_flags(*FLAGS)(command)
+    """Give a command every flag that stands for a setting."""
+    return with_flags(*FLAGS, *IDLE_FLAGS)(command)
 
 
 def texts_by_name(values: Mapping[str, Any]) -> dict[str, str]:
     """What was given, by flag name: values of repeated list flags are joined by commas."""
     texts = {}
-    for flag in FLAGS:
+    for flag in (*FLAGS, *IDLE_FLAGS, *ACTIONS):
         value = values.get(_argument(flag))
         if isinstance(value, tuple):
             value = ",".join(value) if value else None
@@ -48,9 +49,10 @@ def read_config(values: Mapping[str, Any]) -> Config:
     """The settings that a command was started with.
 
     Raises:
-        InvalidFlags: with every mistake.
+        InvalidSettings: with every mistake.
+        UnreadableFile: the file of `--config` cannot be read.
     """
-    return parse_flags(texts_by_name(values), os.uname().nodename)
+    return load_config(texts_by_name(values), os.uname().nodename)
 
 
 def _spellings(flag: Flag) -> list[str]:
@@ -63,8 +65,12 @@ def _argument(flag: Flag) -> str:
 
 
 def _attributes(flag: Flag) -> dict[str, Any]:
-    attributes: dict[str, Any] = {"metavar": flag.value_name, "help": flag.help}
-    if flag.kind is FlagKind.LIST:
+    attributes: dict[str, Any] = {
+        "metavar": flag.value_name,
+        "help": flag.help,
+        "hidden": flag.is_hidden,
+    }
+    if flag.kind in (FlagKind.LIST, FlagKind.GATES):
         attributes["multiple"] = True
     if flag.kind is FlagKind.SWITCH:
         attributes |= {"is_flag": False, "flag_value": "true"}

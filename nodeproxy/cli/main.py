@@ -15,6 +15,7 @@ _COMMANDS = {
     "run": "nodeproxy.cli.run",
     "render": "nodeproxy.cli.render",
     "cleanup": "nodeproxy.cli.cleanup",
+    "config": "nodeproxy.cli.config",
     "version": "nodeproxy.cli.version",
 }
 """Module by command; each defines `command`."""
@@ -23,7 +24,7 @@ _EPILOG = """\b
 Exit codes:
     0  done; for `run`, ended by SIGTERM or SIGINT with the rules left in place
     1  could not be done; the message says why and what helps
-    2  the command line is wrong; nothing was touched
+    2  the command line or the configuration file is wrong; nothing was touched
   130  interrupted
 """
 

@@ -29,6 +29,6 @@ def command(ctx: click.Context, /, form: str, **values: object) -> None:
     work: Work = ctx.obj
     with failures_explained(ctx):
         config = read_config(values)
-    set_up_logging(config.verbosity)
+    set_up_logging(config.verbosity, form=config.log_format)
     with failures_explained(ctx, config.verbosity):
         click.echo(wait_for(work.render(config, form)).rstrip("\n"))

@@ -16,6 +16,19 @@ def version_line() -> str:
     return f"nodeproxy {__version__} (Python {python}, Linux {os.uname().release})"
 
 
+def version_parts() -> str:
+    """The same for programs, one fact a line."""
+    system = os.uname()
+    return "\n".join(
+        [
+            f"version: {__version__}",
+            f"python: {sys.version.split()[0]}",
+            f"kernel: {system.release}",
+            f"machine: {system.machine}",
+        ]
+    )
+
+
 @click.command("version")
 def command() -> None:
     """Tell the version."""

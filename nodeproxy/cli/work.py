@@ -26,6 +26,9 @@ class Work(Protocol):
     async def render(self, config: Config, form: str) -> str:
         """What would be programmed on this node, as text; `form` is `nft` or `plan`."""
 
+    async def initialise(self, config: Config) -> Sequence[str]:
+        """Set the sysctls and tell what was done, one line each (CFG-11)."""
+
     async def cleanup(self) -> Sequence[str]:
         """Remove every rule of ours and tell what was removed, one line each."""
 
@@ -44,6 +47,10 @@ class AgentWork:
         from nodeproxy.agent.render import render_once
 
         return await render_once(config, form)
+
+    async def initialise(self, config: Config) -> Sequence[str]:
+        """See `Work.initialise`."""
+        return ["no sysctl is set by this version"]
 
     async def cleanup(self) -> Sequence[str]:
         """See `Work.cleanup`."""

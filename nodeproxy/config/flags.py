@@ -13,11 +13,16 @@ import msgspec
 
 
 class FlagKind(enum.Enum):
-    """How a flag takes its value."""
+    """What a flag, or the field of the same meaning, takes."""
 
     TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    DURATION = "duration"
     LIST = "list"
     """Comma separated, and may be given several times."""
+    GATES = "gates"
+    """Pairs of name and boolean, else like LIST."""
     SWITCH = "switch"
     """A boolean whose value may be left out: `--masquerade-all` is `--masquerade-all=true`."""
 
@@ -32,6 +37,8 @@ class Flag(msgspec.Struct, frozen=True):
     kind: FlagKind = FlagKind.TEXT
     short: str = ""
     """One-letter form."""
+    is_hidden: bool = False
+    """True if the help text leaves it out."""
 
     @property
     def spelling(self) -> str:
@@ -39,6 +46,28 @@ class Flag(msgspec.Struct, frozen=True):
         return f"--{self.name}"
 
 
+CONFIG = Flag(
+    "config",
+    "FILE",
+    "Take the settings from this KubeProxyConfiguration. Flags that have a field in it do not "
+    "count then, except --hostname-override and those about logs.",
+)
+WRITE_CONFIG_TO = Flag(
+    "write-config-to", "FILE", "Write the settings as a configuration file and end."
+)
+CLEANUP = Flag("cleanup", "BOOL", "Do what `nodeproxy cleanup` does and end.", FlagKind.SWITCH)
+INIT_ONLY = Flag(
+    "init-only",
+    "BOOL",
+    "Do only what needs privileges beyond CAP_NET_ADMIN, the sysctls, and end.",
+    FlagKind.SWITCH,
+)
+VERSION = Flag(
+    "version",
+    "BOOL|raw",
+    "Tell the version and end; raw tells it in parts.",
+    FlagKind.SWITCH,
+)
 KUBECONFIG = Flag(
     "kubeconfig",
     "FILE",
@@ -87,7 +116,7 @@ FEATURE_GATES = Flag(
     "NAME=BOOL[,...]",
     "EndpointSliceProxying=true|false chooses the source of endpoints: EndpointSlices (default) "
     "or Endpoints. AllowServiceExternalIPs=false ignores spec.externalIPs of Services.",
-    FlagKind.LIST,
+    FlagKind.GATES,
 )
 NODEPORT_ADDRESSES = Flag(
     "nodeport-addresses",
@@ -106,6 +135,16 @@ HEALTHZ_BIND_ADDRESS = Flag(
     "healthz-bind-address",
     "IP[:PORT]",
     "Where /healthz, /livez and /readyz are served. Default: 0.0.0.0:10256. Empty: nowhere.",
+)
+HEALTHZ_PORT = Flag(
+    "healthz-port",
+    "PORT",
+    "Deprecated, see --healthz-bind-address: the port if that has none. 0: no health server.",
+)
+METRICS_PORT = Flag(
+    "metrics-port",
+    "PORT",
+    "Deprecated, see --metrics-bind-address: the port if that has none. 0: no metrics server.",
 )
 METRICS_BIND_ADDRESS = Flag(
     "metrics-bind-address",
@@ -204,6 +243,9 @@ LOCALHOST_NODE_PORTS = Flag(
 SHOW_HIDDEN_METRICS = Flag(
     "show-hidden-metrics-for-version", "MAJOR.MINOR", "No effect: no metric is hidden."
 )
+LOG_FORMAT = Flag(
+    "logging-format", "text|json", "How log records look. Default: text, one line each."
+)
 VERBOSITY = Flag(
     "v",
     "LEVEL",
@@ -213,6 +255,7 @@ VERBOSITY = Flag(
 )
 
 FLAGS = (
+    CONFIG,
     KUBECONFIG,
     MASTER,
     MANIFESTS,
@@ -227,6 +270,8 @@ FLAGS = (
     BIND_ADDRESS,
     HEALTHZ_BIND_ADDRESS,
     METRICS_BIND_ADDRESS,
+    HEALTHZ_PORT,
+    METRICS_PORT,
     MASQUERADE_ALL,
     MASQUERADE_BIT,
     LOCALHOST_NODE_PORTS,
@@ -249,5 +294,9 @@ FLAGS = (
     PROFILING,
     SHOW_HIDDEN_METRICS,
     VERBOSITY,
+    LOG_FORMAT,
 )
-"""Every flag, in the order of the help text."""
+"""Every flag that stands for a setting of the agent, in the order of the help text."""
+
+ACTIONS = (WRITE_CONFIG_TO, CLEANUP, INIT_ONLY, VERSION)
+"""Flags of kube-proxy that make it do something else than its work."""

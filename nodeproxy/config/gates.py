@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from nodeproxy.config.nearest import did_you_mean
+
 ENDPOINT_SLICE_PROXYING = "EndpointSliceProxying"
 ALLOW_SERVICE_EXTERNAL_IPS = "AllowServiceExternalIPs"
 
@@ -20,6 +22,20 @@ _ALWAYS_ON = frozenset(
     {"MultiCIDRServiceAllocator", "NFTablesProxyMode", "PreferSameTrafficDistribution"}
 )
 """Locked in Kubernetes 1.36; older DaemonSets still switch them on."""
+
+_IDLE = frozenset(
+    {
+        "ComponentFlagz",
+        "ComponentStatusz",
+        "ContextualLogging",
+        "LoggingAlphaOptions",
+        "LoggingBetaOptions",
+        "NativeHistograms",
+        "RelaxedServiceNameValidation",
+        "StrictIPCIDRValidation",
+    }
+)
+"""kube-proxy 1.36 knows them, and here nothing depends on them (spec 60 section 3)."""
 
 _GATE_GROUPS = frozenset({"AllAlpha", "AllBeta"})
 """Accepted for all gates of a maturity (CFG-30); ours are all mature, so nothing follows."""
@@ -47,22 +63,46 @@ def parse_feature_gates(text: str) -> FeatureGates:
     """Parse `Name=true,Other=false`; the last mention of a name counts.
 
     Raises:
-        ValueError: not of that form, a gate that cannot be switched off, or an unknown one; the
-            message tells the known ones.
+        ValueError: not of that form, a gate that cannot be switched off, or an unknown one; one
+            argument for each.
     """
     explicit: dict[str, bool] = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = pair.partition("=")
-        if not equals or value.lower() not in ("true", "false"):
-            raise ValueError(f'"{pair}" is not of the form Name=true or Name=false')
-        if name in _GATE_GROUPS:
-            continue
-        if name in _ALWAYS_ON:
-            if value.lower() == "false":
-                raise ValueError(f'feature gate "{name}" is always on; leave it out')
-            continue
-        if name not in KNOWN_GATES:
-            known = ", ".join(sorted(KNOWN_GATES))
-            raise ValueError(f'unrecognized feature gate "{name}"; known: {known}')
-        explicit[name] = value.lower() == "true"
+    mistakes = []
+    for pair in _pairs(text):
+        name, _, value = pair.partition("=")
+        if mistake := _mistake(pair):
+            mistakes.append(mistake)
+        elif name in KNOWN_GATES:
+            explicit[name] = value.lower() == "true"
+    if mistakes:
+        raise ValueError(*mistakes)
     return FeatureGates(explicit)
+
+
+def idle_gates(text: str) -> list[str]:
+    """Those gates among `Name=true,Other=false` on which nothing depends here."""
+    names = [pair.partition("=")[0] for pair in _pairs(text)]
+    return [name for name in names if name in _IDLE | _GATE_GROUPS]
+
+
+def is_known_to_peer(name: str) -> bool:
+    """True if kube-proxy 1.36 would not refuse a file with this gate."""
+    return name != ENDPOINT_SLICE_PROXYING
+
+
+def _pairs(text: str) -> list[str]:
+    return [part for part in (part.strip() for part in text.split(",")) if part]
+
+
+def _mistake(pair: str) -> str:
+    """What is wrong with `Name=true`; blank if nothing is."""
+    name, equals, value = pair.partition("=")
+    if not equals or value.lower() not in ("true", "false"):
+        return f'"{pair}" is not of the form Name=true or Name=false'
+    if name in _ALWAYS_ON and value.lower() == "false":
+        return f'feature gate "{name}" is always on; leave it out'
+    known = (*KNOWN_GATES, *_ALWAYS_ON, *_IDLE, *_GATE_GROUPS)
+    if name in known:
+        return ""
+    what_is = did_you_mean(name, known) or f"known: {', '.join(sorted(KNOWN_GATES))}"
+    return f'unrecognized feature gate "{name}"; {what_is}'

@@ -1,211 +1,292 @@
-"""From flags to a `Config`, with every mistake reported at once (CFG-2, CFG-22)."""
+"""From what was given to a `Config`, with every mistake reported at once (CFG-2, CFG-22)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
 
 from nodeproxy.config import flags, values
-from nodeproxy.config.flags import Flag
-from nodeproxy.config.gates import FeatureGates, parse_feature_gates
-from nodeproxy.config.schema import Config, ConntrackConfig, ListenAddress, LocalMode, ProxyMode
-from nodeproxy.errors import ConfigError
-
-HEALTHZ_PORT = 10256
-METRICS_PORT = 10249
-
-_T = TypeVar("_T")
-
-
-class InvalidFlags(ConfigError):
-    """What was asked for is not possible as written; all mistakes together."""
-
-    def __init__(self, messages: Sequence[str]) -> None:
-        super().__init__(*messages)
-        self.messages = tuple(messages)
-
-    def __str__(self) -> str:
-        return "\n".join(self.messages)
-
-
-class _Reader:
-    """Reads flags by name and collects what is wrong with them."""
-
-    def __init__(self, texts: Mapping[str, str]) -> None:
-        self._texts = dict(texts)
-        self.messages: list[str] = []
-        self.unused: list[Flag] = []
-        """Flags that were given and set aside."""
-
-    def read(self, flag: Flag, parse: Callable[[str], _T], default: _T) -> _T:
-        """The value of a flag; the default if it was not given or is wrong."""
-        text = self._texts.get(flag.name)
-        if text is None:
-            return default
-        try:
-            return parse(text)
-        except ValueError as exc:
-            self.messages.extend(f"{flag.spelling}: {message}" for message in exc.args)
-            return default
-
-    def set_aside(self, flag: Flag) -> None:
-        """A flag is of no use beside the others: as with kube-proxy it may say what it likes."""
-        if self._texts.pop(flag.name, ""):
-            self.unused.append(flag)
-
-    def demand(self, flag: Flag, by: str) -> None:
-        """A flag without which another makes no sense."""
-        if not self._texts.get(flag.name):
-            self.messages.append(f"{flag.spelling}: not set, but {by} needs it")
-
-    def refuse_together(self, flag: Flag, other: Flag, reason: str) -> None:
-        """Two flags that exclude each other."""
-        if self._texts.get(flag.name) and self._texts.get(other.name):
-            self.messages.append(
-                f"{flag.spelling}: cannot be combined with {other.spelling}; {reason}"
-            )
+from nodeproxy.config import settings as s
+from nodeproxy.config.durations import format_duration, parse_duration
+from nodeproxy.config.fields import HEALTH_SERVER, METRICS_SERVER, SECTIONS
+from nodeproxy.config.flags import Flag, FlagKind
+from nodeproxy.config.gates import idle_gates
+from nodeproxy.config.given import Given
+from nodeproxy.config.idle import IDLE_SETTINGS
+from nodeproxy.config.reader import InvalidSettings, Reader
+from nodeproxy.config.schema import (
+    Config,
+    ConntrackConfig,
+    ListenAddress,
+    LocalMode,
+    Origin,
+    OriginKind,
+    ProxyMode,
+    Remark,
+)
+from nodeproxy.config.setting import MODE_SECTION, Setting
 
 
-def parse_flags(texts: Mapping[str, str], host_name: str) -> Config:
-    """Build the settings of the agent from the flags that were given.
+def givens_from_flags(texts: Mapping[str, str]) -> list[Given]:
+    """What flags give, under the names of their settings.
 
     Args:
         texts: value by flag name without dashes; flags that were not given are absent.
-        host_name: what the operating system calls this machine, for want of
-            `--hostname-override` (CFG-43).
+    """
+    return [
+        Given(_NAMES_BY_FLAG.get(name, name), text, Origin(OriginKind.FLAG, flag=f"--{name}"))
+        for name, text in texts.items()
+    ]
+
+
+_NAMES_BY_FLAG = {setting.flag.name: setting.name for setting in s.SETTINGS if setting.flag} | {
+    idle.flag.name: idle.name for idle in IDLE_SETTINGS if idle.flag
+}
+
+
+def parse_flags(texts: Mapping[str, str], host_name: str) -> Config:
+    """Build the settings of the agent from flags alone; see `parse_givens`.
 
     Raises:
-        InvalidFlags: with one message for each flag that is wrong.
+        InvalidSettings: with one message for each flag that is wrong.
     """
-    reader = _Reader(texts)
-    bind_address = reader.read(flags.BIND_ADDRESS, values.parse_bind_address, None)
-    local_mode = _read_local_mode(reader)
-    wants_ipv6 = ":" in texts.get(flags.BIND_ADDRESS.name, "")
-    config = Config(
-        node_name=_read_node_name(reader, texts, host_name),
-        kubeconfig=reader.read(flags.KUBECONFIG, str, ""),
-        master=reader.read(flags.MASTER, values.parse_master, ""),
-        manifests=reader.read(flags.MANIFESTS, str, ""),
-        proxy_mode=reader.read(flags.PROXY_MODE, values.parse_proxy_mode, ProxyMode.NFTABLES),
-        detect_local_mode=local_mode,
-        cluster_cidrs=reader.read(flags.CLUSTER_CIDR, values.parse_cluster_cidrs, ()),
-        pod_bridge_interface=reader.read(flags.POD_BRIDGE_INTERFACE, values.parse_interface, ""),
-        pod_interface_name_prefix=reader.read(
-            flags.POD_INTERFACE_NAME_PREFIX, values.parse_interface_prefix, ""
+    config = parse_givens(givens_from_flags(texts), host_name)
+    return msgspec.structs.replace(config, flags=dict(texts))
+
+
+def parse_givens(givens: Iterable[Given], host_name: str, config_file: str = "") -> Config:
+    """Build the settings of the agent.
+
+    Args:
+        givens: what counts of flags and file.
+        host_name: what the operating system calls this machine, for want of
+            `--hostname-override` (CFG-43).
+        config_file: path of the file, if there is one.
+
+    Raises:
+        InvalidSettings: with every mistake.
+    """
+    reader = Reader(givens, config_file)
+    # The mode first: it decides which sections count.
+    found: dict[str, Any] = {s.PROXY_MODE.attribute: _read_proxy_mode(reader)}
+    found |= _read_local_detection(reader)
+    found |= {
+        s.NODE_NAME.attribute: _read_node_name(reader, host_name),
+        s.HEALTHZ_BIND_ADDRESS.attribute: _read_listen_address(
+            reader, s.HEALTHZ_BIND_ADDRESS, flags.HEALTHZ_PORT, HEALTH_SERVER
         ),
-        feature_gates=reader.read(flags.FEATURE_GATES, parse_feature_gates, FeatureGates()),
-        node_port_addresses=reader.read(
-            flags.NODEPORT_ADDRESSES, values.parse_node_port_addresses, None
+        s.METRICS_BIND_ADDRESS.attribute: _read_listen_address(
+            reader, s.METRICS_BIND_ADDRESS, flags.METRICS_PORT, METRICS_SERVER
         ),
-        bind_address=bind_address,
-        healthz_bind_address=_read_listen_address(
-            reader, flags.HEALTHZ_BIND_ADDRESS, "::" if wants_ipv6 else "0.0.0.0", HEALTHZ_PORT
-        ),
-        metrics_bind_address=_read_listen_address(
-            reader, flags.METRICS_BIND_ADDRESS, "::1" if wants_ipv6 else "127.0.0.1", METRICS_PORT
-        ),
-        masquerade_all=reader.read(flags.MASQUERADE_ALL, values.parse_bool, False),
-        masquerade_bit=reader.read(
-            flags.MASQUERADE_BIT, lambda text: values.parse_integer(text, 0, 31), 14
-        ),
-        verbosity=_read_verbosity(reader),
-        sync_period_seconds=reader.read(flags.SYNC_PERIOD, values.parse_positive_duration, 30.0),
-        min_sync_period_seconds=reader.read(flags.MIN_SYNC_PERIOD, values.parse_pause, 0.0),
-        config_sync_period_seconds=reader.read(
-            flags.CONFIG_SYNC_PERIOD, values.parse_positive_duration, 900.0
-        ),
-        api_content_type=reader.read(
-            flags.API_CONTENT_TYPE, str, "application/vnd.kubernetes.protobuf"
-        ),
-        api_qps=reader.read(flags.API_QPS, values.parse_rate, 5.0),
-        api_burst=reader.read(flags.API_BURST, values.parse_count, 10),
-        oom_score_adj=reader.read(flags.OOM_SCORE_ADJ, values.parse_oom_score_adj, -999),
-        conntrack=_read_conntrack(reader),
-        bind_address_hard_fail=reader.read(flags.BIND_ADDRESS_HARD_FAIL, values.parse_bool, False),
-        profiling=reader.read(flags.PROFILING, values.parse_bool, False),
-        localhost_node_ports=reader.read(flags.LOCALHOST_NODE_PORTS, values.parse_bool, True),
-        show_hidden_metrics=reader.read(flags.SHOW_HIDDEN_METRICS, str, ""),
-        unused_flags=tuple(flag.name for flag in reader.unused),
+    }
+    found |= {
+        setting.attribute: reader.read(setting)
+        for setting in s.SETTINGS
+        if setting.attribute not in found
+    }
+    config = _config(found)
+    _compare_periods(reader, config)
+    _refuse_two_sources(reader)
+    _note_what_is_idle(reader, config)
+    if reader.mistakes:
+        raise InvalidSettings(reader.mistakes, reader.remarks)
+    mode = config.proxy_mode
+    return msgspec.structs.replace(
+        config,
+        config_file=config_file,
+        origins={_concrete(name, mode): origin for name, origin in reader.origins.items()},
+        remarks=tuple(reader.remarks),
+        unused=tuple(reader.unused),
     )
-    for other in (flags.KUBECONFIG, flags.MASTER):
-        reader.refuse_together(flags.MANIFESTS, other, "manifests take the API server's place")
-    if reader.messages:
-        raise InvalidFlags(reader.messages)
-    return config
+
+
+def _config(found: Mapping[str, Any]) -> Config:
+    """The settings from their values by attribute."""
+    prefix = "conntrack."
+    conntrack = {
+        name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)
+    }
+    others = {name: value for name, value in found.items() if not name.startswith(prefix)}
+    return Config(conntrack=ConntrackConfig(**conntrack), **others)
+
+
+def _concrete(name: str, mode: ProxyMode) -> str:
+    return name.replace(MODE_SECTION, f"{mode}.", 1)
 
 
 def parse_verbosity(texts: Mapping[str, str]) -> int:
     """The log level alone, for commands that have no other settings.
 
     Raises:
-        InvalidFlags: it is not a number.
+        InvalidSettings: it is not a number.
     """
-    reader = _Reader(texts)
-    verbosity = _read_verbosity(reader)
-    if reader.messages:
-        raise InvalidFlags(reader.messages)
+    reader = Reader(givens_from_flags(texts))
+    verbosity = reader.read(s.VERBOSITY)
+    if reader.mistakes:
+        raise InvalidSettings(reader.mistakes)
     return verbosity
 
 
-def _read_conntrack(reader: _Reader) -> ConntrackConfig:
-    return ConntrackConfig(
-        max_per_core=reader.read(flags.CONNTRACK_MAX_PER_CORE, values.parse_count, 32768) or None,
-        min=reader.read(flags.CONNTRACK_MIN, values.parse_count, 131072),
-        tcp_established_seconds=reader.read(
-            flags.CONNTRACK_TCP_ESTABLISHED, values.parse_whole_seconds, 86400
-        )
-        or None,
-        tcp_close_wait_seconds=reader.read(
-            flags.CONNTRACK_TCP_CLOSE_WAIT, values.parse_whole_seconds, 3600
-        )
-        or None,
-        tcp_be_liberal=reader.read(flags.CONNTRACK_TCP_BE_LIBERAL, values.parse_bool, False),
-        udp_seconds=reader.read(flags.CONNTRACK_UDP, values.parse_whole_seconds, 0),
-        udp_stream_seconds=reader.read(flags.CONNTRACK_UDP_STREAM, values.parse_whole_seconds, 0),
-        cleans_tcp=reader.read(flags.CONNTRACK_CLEAN_TCP, values.parse_bool, False),
-    )
+def _read_proxy_mode(reader: Reader) -> ProxyMode:
+    """The mode, and which sections of a file hold what is told for each mode.
+
+    Without a mode kube-proxy takes iptables and looks into that section; here it is nftables,
+    and what was meant for it has to stay in force.
+    """
+    mode = reader.read(s.PROXY_MODE)
+    given = reader.given(s.PROXY_MODE)
+    is_chosen = given is not None and bool(given.text)
+    others = () if is_chosen else tuple(name for name in SECTIONS if name != mode)
+    reader.sections = (str(mode), *others)
+    return mode
 
 
-_FLAGS_OF_MODES = {
-    LocalMode.CLUSTER_CIDR: flags.CLUSTER_CIDR,
-    LocalMode.BRIDGE_INTERFACE: flags.POD_BRIDGE_INTERFACE,
-    LocalMode.INTERFACE_NAME_PREFIX: flags.POD_INTERFACE_NAME_PREFIX,
+_SETTINGS_OF_LOCAL_MODES: Mapping[LocalMode, Setting[Any]] = {
+    LocalMode.CLUSTER_CIDR: s.CLUSTER_CIDR,
+    LocalMode.BRIDGE_INTERFACE: s.POD_BRIDGE_INTERFACE,
+    LocalMode.INTERFACE_NAME_PREFIX: s.POD_INTERFACE_NAME_PREFIX,
 }
 """What tells pods apart in a mode; of no use in the others."""
 
 
-def _read_local_mode(reader: _Reader) -> LocalMode:
-    """The mode, with what is given for other modes set aside and what it needs demanded."""
-    mode = reader.read(
-        flags.DETECT_LOCAL_MODE, values.parse_detect_local_mode, LocalMode.CLUSTER_CIDR
-    )
-    for other, flag in _FLAGS_OF_MODES.items():
-        if other is not mode:
-            reader.set_aside(flag)
+def _read_local_detection(reader: Reader) -> dict[str, Any]:
+    """The mode and what it needs; what is given for other modes is set aside."""
+    mode = reader.read(s.DETECT_LOCAL_MODE)
+    found: dict[str, Any] = {s.DETECT_LOCAL_MODE.attribute: mode}
+    for other, setting in _SETTINGS_OF_LOCAL_MODES.items():
+        if other is mode:
+            found[setting.attribute] = reader.read(setting)
+        else:
+            reader.set_aside(setting)
+            found[setting.attribute] = setting.default
     if mode in (LocalMode.BRIDGE_INTERFACE, LocalMode.INTERFACE_NAME_PREFIX):
-        reader.demand(_FLAGS_OF_MODES[mode], f"{flags.DETECT_LOCAL_MODE.spelling}={mode}")
-    return mode
+        reader.demand(_SETTINGS_OF_LOCAL_MODES[mode], s.DETECT_LOCAL_MODE, mode)
+    return found
 
 
-def _read_verbosity(reader: _Reader) -> int:
-    # Go programs take any level and mean "everything" by large ones.
-    return reader.read(flags.VERBOSITY, lambda text: values.parse_integer(text, 0, 10_000), 0)
-
-
-def _read_node_name(reader: _Reader, texts: Mapping[str, str], host_name: str) -> str:
-    """`--hostname-override`, where an empty value is as good as none, or the host's name."""
-    if texts.get(flags.HOSTNAME_OVERRIDE.name):
-        return reader.read(flags.HOSTNAME_OVERRIDE, values.parse_node_name, "")
+def _read_node_name(reader: Reader, host_name: str) -> str:
+    """What the operator says, where an empty name is as good as none, or the host's name."""
+    given = reader.given(s.NODE_NAME)
+    if given and given.text:
+        return reader.read(s.NODE_NAME)
     name = host_name.strip().lower()
     if not name:
-        reader.messages.append(
+        reader.mistakes.append(
             "this machine has no host name; give the node's name with --hostname-override"
         )
     return name
 
 
 def _read_listen_address(
-    reader: _Reader, flag: Flag, default_host: str, default_port: int
+    reader: Reader, setting: Setting[ListenAddress | None], port_flag: Flag, switch: str
 ) -> ListenAddress | None:
-    default: ListenAddress | None = ListenAddress(default_host, default_port)
-    return reader.read(flag, lambda text: values.parse_listen_address(text, default_port), default)
+    """Where a server listens; by default the family follows the bind address."""
+    given = reader.given(setting)
+    switched = reader.find(switch)
+    if switched and switched.text == "false":
+        reader.origins[setting.name] = switched.origin
+        return None
+    assert setting.default is not None
+    port = _read_port(reader, port_flag, setting.default.port)
+    if port == 0:
+        return None
+    if given is None:
+        return ListenAddress(_default_host(reader, setting.default), port)
+    if given.origin.path:
+        return reader.read(setting)
+    return reader.parse(
+        setting, given, lambda text: values.parse_listen_address(text, port), setting.default
+    )
+
+
+def _default_host(reader: Reader, default: ListenAddress) -> str:
+    bind_address = reader.given(s.BIND_ADDRESS)
+    if bind_address is None or ":" not in bind_address.text:
+        return default.host
+    return "::" if default.host == "0.0.0.0" else "::1"
+
+
+def _read_port(reader: Reader, flag: Flag, default: int) -> int:
+    """One of kube-proxy's deprecated flags for ports (CFG-6); 0 for no server."""
+    given = reader.find(flag.name)
+    if given is None:
+        return default
+    reader.remarks.append(Remark(f"{given.label}: deprecated; give the port with the address"))
+    try:
+        return values.parse_integer(given.text, 0, 65535)
+    except ValueError as exc:
+        reader.mistakes.append(f"{given.label}: {exc}")
+        return default
+
+
+def _compare_periods(reader: Reader, config: Config) -> None:
+    """A retry may not come before the pause that was asked for is over."""
+    given, pause = reader.given(s.SYNC_PERIOD), reader.given(s.MIN_SYNC_PERIOD)
+    if config.min_sync_period_seconds <= config.sync_period_seconds or not pause:
+        return
+    longest = format_duration(config.sync_period_seconds)
+    whose = given.label if given else "the default of the sync period"
+    reader.mistakes.append(
+        f"{pause.label}: {pause.text} is more than the sync period, {longest} ({whose}); "
+        "give less here or more there"
+    )
+
+
+def _refuse_two_sources(reader: Reader) -> None:
+    for other in (s.KUBECONFIG, s.MASTER):
+        reader.refuse_together(s.MANIFESTS, other, "manifests take the API server's place")
+
+
+def _note_what_is_idle(reader: Reader, config: Config) -> None:
+    """Everything that was given and does nothing: checked for its form, and told."""
+    if gates := reader.given(s.FEATURE_GATES):
+        for name in idle_gates(gates.text):
+            reader.remarks.append(
+                Remark(f"{gates.label}: {name}: no effect here: nothing depends on this gate")
+            )
+    reasons = {setting.name: setting for setting in IDLE_SETTINGS}
+    for given in reader.leftovers():
+        if idle := reasons.get(given.name):
+            _check_form(reader, given, idle.shape)
+            reader.note_idle(given, idle.reason)
+        elif setting := _setting_of_other_mode(given.name):
+            _note_other_mode(reader, given, setting, config)
+
+
+def _check_form(reader: Reader, given: Given, shape: FlagKind) -> None:
+    checks: Mapping[FlagKind, Callable[[str], object]] = {
+        FlagKind.SWITCH: values.parse_bool,
+        FlagKind.DURATION: parse_duration,
+    }
+    check = checks.get(shape)
+    if check and not given.origin.path:  # files were checked when they were read
+        try:
+            check(given.text)
+        except ValueError as exc:
+            reader.mistakes.append(f"{given.label}: {exc}")
+
+
+def _setting_of_other_mode(name: str) -> Setting[Any] | None:
+    section, _, field = name.partition(".")
+    wanted = MODE_SECTION + field
+    return next((found for found in s.SETTINGS if found.name == wanted), None) if section else None
+
+
+def _note_other_mode(reader: Reader, given: Given, setting: Setting[Any], config: Config) -> None:
+    """A value in the section of another mode: no matter if it says the same."""
+    try:
+        value = setting.parse(given.text)
+    except ValueError as exc:
+        reader.mistakes.extend(f"{given.label}: {message}" for message in exc.args)
+        return
+    if value != setting.value(config):
+        field = _concrete(setting.name, config.proxy_mode)
+        reader.remarks.append(
+            Remark(
+                f"{given.label}: no effect here: the mode is {config.proxy_mode}, where {field} "
+                "counts",
+                is_warning=True,
+            )
+        )

@@ -85,6 +85,15 @@ class ConntrackConfig(msgspec.Struct, frozen=True, kw_only=True):
     """True if TCP connections to endpoints that are gone are forgotten too; not in kube-proxy."""
 
 
+class Remark(msgspec.Struct, frozen=True):
+    """Something to tell about settings that are valid."""
+
+    text: str
+    """`--cluster-cidr: ...` or `/etc/nodeproxy.yaml:7: clusterCIDR: ...`."""
+    is_warning: bool = False
+    """True if something else was probably meant."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an operator can choose. Flags carry the names kube-proxy gives them."""
 
@@ -114,6 +123,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     masquerade_bit: int = 14
     """0..31."""
     verbosity: int = 0
+    log_format: str = "text"
+    """`text` or `json`."""
     sync_period_seconds: float = 30.0
     """Ceiling of the delay between retries, and half of the health timeout (LIFE-4, HZ-3)."""
     min_sync_period_seconds: float = 0.0
@@ -138,6 +149,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     flags: Mapping[str, str] = {}
     """What the command line said, by flag name without dashes: what a reload starts from."""
     origins: Mapping[str, Origin] = {}
-    """Where values came from, by the name of the setting; defaults may be absent."""
-    unused_flags: tuple[str, ...] = ()
-    """Flags that were given and are of no use beside the others."""
+    """Where values came from, by the name of the setting (`nodeproxy.config.settings`); absent
+    for defaults."""
+    remarks: tuple[Remark, ...] = ()
+    """What was noticed while reading: unknown fields, and what has no effect here."""
+    unused: tuple[str, ...] = ()
+    """Names of settings that were given and are of no use beside the others."""
+
+    def label(self, name: str, flag: str) -> str:
+        """What to call a setting in a message: the place where it was given.
+
+        Args:
+            name: of the setting.
+            flag: its flag as it is typed, for a value that no file holds.
+        """
+        origin = self.origins.get(name)
+        if origin and origin.kind is OriginKind.FILE:
+            return f"{origin}: {name}"
+        return f"{self.config_file}: {name}" if self.config_file and not origin else flag

@@ -20,10 +20,23 @@ from nodeproxy.model.addresses import (
     parse_cidr,
 )
 
+PREVIOUS_VERSION = "1.35"
+"""Of kube-proxy, before the one whose place is taken here."""
+LOG_FORMATS = ("text", "json")
+
 _TRUE = ("1", "t", "true")
 _FALSE = ("0", "f", "false")
+_INTEGER = re.compile(r"-?[0-9]{1,10}")
 # What the kernel takes, without what has a meaning of its own in nft's language.
 _INTERFACE = re.compile(r"""(?!\.\.?\Z)(?:(?![/:"'*\\])[!-~]){1,15}""")
+
+
+class WrongItems(ValueError):
+    """Mistakes in items of a list, each with the index of its item."""
+
+    def __init__(self, mistakes: Sequence[tuple[int, str]]) -> None:
+        super().__init__(*(message for _, message in mistakes))
+        self.mistakes = tuple(mistakes)
 
 
 def parse_bool(text: str) -> bool:
@@ -38,7 +51,7 @@ def parse_bool(text: str) -> bool:
 
 def parse_integer(text: str, lowest: int, highest: int) -> int:
     """A decimal number within bounds, both included."""
-    if text.isascii() and text.isdecimal() and len(text) <= 10 and lowest <= int(text) <= highest:
+    if _INTEGER.fullmatch(text) and lowest <= int(text) <= highest:
         return int(text)
     raise ValueError(f'"{text}" is not a number from {lowest} to {highest}')
 
@@ -48,12 +61,9 @@ def parse_count(text: str) -> int:
     return parse_integer(text, 0, 2**31 - 1)
 
 
-def parse_oom_score_adj(text: str) -> int:
-    """-1000 to 1000, as /proc/self/oom_score_adj takes it."""
-    digits = text.removeprefix("-")
-    if digits.isascii() and digits.isdecimal() and len(digits) <= 4 and int(digits) <= 1000:
-        return int(text)
-    raise ValueError(f'"{text}" is not a number from -1000 to 1000')
+def parse_count_or_none(text: str) -> int | None:
+    """A number of things; None for 0."""
+    return parse_count(text) or None
 
 
 def parse_rate(text: str) -> float:
@@ -86,6 +96,27 @@ def parse_pause(text: str) -> float:
 def parse_whole_seconds(text: str) -> int:
     """Seconds as a sysctl takes them, rounded up."""
     return math.ceil(parse_pause(text))
+
+
+def parse_whole_seconds_or_none(text: str) -> int | None:
+    """Seconds as a sysctl takes them, rounded up; None for 0."""
+    return parse_whole_seconds(text) or None
+
+
+def parse_hidden_metrics_version(text: str) -> str:
+    """The minor version before this one, or blank."""
+    if text not in ("", PREVIOUS_VERSION):
+        raise ValueError(
+            f'"{text}" is not the previous minor version; write {PREVIOUS_VERSION} or leave it out'
+        )
+    return text
+
+
+def parse_log_format(text: str) -> str:
+    """`text` or `json`, blank for the default."""
+    if text not in ("", *LOG_FORMATS):
+        raise ValueError(f'"{text}" is not a format of logs; use {" or ".join(LOG_FORMATS)}')
+    return text or LOG_FORMATS[0]
 
 
 def parse_node_name(text: str) -> str:
@@ -147,11 +178,23 @@ def parse_listen_address(text: str, default_port: int) -> ListenAddress | None:
     return ListenAddress(format_addr(parse_addr(host)), parse_integer(port, 1, 65535))
 
 
+def parse_host_and_port(text: str, default_port: int) -> ListenAddress | None:
+    """`IP:port` or `[IPv6]:port` with nothing left out, as kube-proxy wants it in a file."""
+    try:
+        bare = ListenAddress(format_addr(parse_addr(text)), default_port)
+    except ValueError:
+        return parse_listen_address(text, default_port)
+    raise ValueError(f'"{text}" has no port; write it as {bare}')
+
+
 def parse_cluster_cidrs(text: str) -> tuple[Cidr, ...]:
     """One network, or two of different families; blank for none."""
     if not text:
         return ()
-    cidrs = parse_networks(text.split(","))
+    parts = text.split(",")
+    if "" in parts:
+        raise ValueError(f'"{text}" has a comma too many; take it out')
+    cidrs = parse_networks(parts)
     families = {cidr.family for cidr in cidrs}
     if len(families) < len(cidrs):
         raise ValueError(f'"{text}" has more than one network of a family; give one for each')
@@ -189,26 +232,37 @@ def parse_interface_prefix(text: str) -> str:
 
 
 def parse_node_port_addresses(text: str) -> tuple[Cidr, ...] | None:
-    """Networks, or None for `primary` and for blank (DP-50..53)."""
-    parts = [part for part in text.split(",") if part]
-    if parts in ([], ["primary"]):
+    """Networks, or None for `primary` and for blank (DP-50..53).
+
+    Raises:
+        WrongItems: some are no networks.
+    """
+    parts = text.split(",") if text else []
+    if [part for part in parts if part] in ([], ["primary"]):
         return None
     if "primary" in parts:
-        raise ValueError("primary and networks cannot be combined; give one or the other")
+        index = parts.index("primary")
+        message = "primary and networks cannot be combined; give one or the other"
+        raise WrongItems([(index, message)])
     return parse_networks(parts)
 
 
 def parse_networks(texts: Sequence[str]) -> tuple[Cidr, ...]:
-    """CIDRs; all that are none are told together."""
+    """CIDRs; all that are none are told together, blanks are passed over.
+
+    Raises:
+        WrongItems: some are no CIDRs.
+    """
     cidrs: list[Cidr] = []
-    mistakes: list[str] = []
-    for text in texts:
+    mistakes: list[tuple[int, str]] = []
+    for index, text in enumerate(texts):
         try:
-            cidrs.append(parse_network(text))
+            if text:
+                cidrs.append(parse_network(text))
         except ValueError as exc:
-            mistakes.append(str(exc))
+            mistakes.append((index, str(exc)))
     if mistakes:
-        raise ValueError(*mistakes)
+        raise WrongItems(mistakes)
     return tuple(cidrs)
 
 

@@ -25,7 +25,7 @@ def config_from(flags: Iterable[str]) -> Config:
     """The settings of an agent that is started with these flags.
 
     Raises:
-        InvalidFlags: the agent would not start.
+        InvalidSettings: the agent would not start.
     """
     return parse_flags(dict(map(_split, flags)), host_name="not-used")
 
@@ -35,7 +35,7 @@ def check_flags(flags: Iterable[str]) -> None:
 
     Raises:
         ValueError: a flag is not of the form `--name=value`, or not known.
-        InvalidFlags: a value is wrong.
+        InvalidSettings: a value is wrong.
     """
     config_from(flags)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nodeproxy.config.parse import InvalidFlags
+from nodeproxy.config.reader import InvalidSettings
 from tests.support.scenarios.flags import check_flags, flags_by_name
 from tests.support.scenarios.manifests import deletion_from, manifests_from
 from tests.support.scenarios.mistakes import Mistake, ScenarioError
@@ -149,7 +149,7 @@ def _read_flags(line: Line) -> tuple[str, ...]:
     flags = tuple(line.text.split())
     try:
         check_flags(flags_by_name((*DEFAULT_FLAGS, *flags)))
-    except (ValueError, InvalidFlags) as exc:
+    except (ValueError, InvalidSettings) as exc:
         raise Mistake(line.number, str(exc)) from exc
     return flags
 

@@ -14,6 +14,7 @@ class FakeWork:
         self.failure = failure
         self.configs: list[Config] = []
         self.forms: list[str] = []
+        self.initialised: list[Config] = []
         self.removed: Sequence[str] = ()
 
     async def run(self, config: Config) -> None:
@@ -23,6 +24,10 @@ class FakeWork:
         self.forms.append(form)
         self._take(config)
         return "table ip nodeproxy {\n}\n"
+
+    async def initialise(self, config: Config) -> Sequence[str]:
+        self.initialised.append(config)
+        return ["net.netfilter.nf_conntrack_max: 131072"]
 
     async def cleanup(self) -> Sequence[str]:
         if self.failure:

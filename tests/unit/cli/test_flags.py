@@ -4,7 +4,6 @@ import pytest
 
 from nodeproxy.cli.main import main
 from nodeproxy.config.flags import FLAGS
-from nodeproxy.config.peer_flags import ABSENT_FLAGS, REPLACED_FLAGS
 from nodeproxy.model.addresses import parse_cidr
 from tests.unit.cli.fakes import FakeWork
 
@@ -85,9 +84,3 @@ MAY_BE_EMPTY = {
     "healthz-bind-address",
     "metrics-bind-address",
 }
-
-
-def test_no_flag_is_both_known_and_absent() -> None:
-    names = {flag.name for flag in FLAGS}
-
-    assert not names & (ABSENT_FLAGS | REPLACED_FLAGS.keys())

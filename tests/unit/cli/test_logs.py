@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import sys
 
 import pytest
 
-from nodeproxy.cli.logs import LineFormatter, set_up_logging
+from nodeproxy.cli.logs import JsonFormatter, LineFormatter, set_up_logging
+from nodeproxy.config.verbosity import apply_verbosity
 
 
 def record(message: str, *args: object, exc_info: object = None) -> logging.LogRecord:
@@ -25,7 +27,7 @@ def raised(error: Exception) -> object:
 
 
 def test_a_record_is_one_line_with_utc_time_level_and_part() -> None:
-    formatter = LineFormatter(with_traceback=False)
+    formatter = LineFormatter()
 
     line = formatter.format(record("plan applied services=%d", 3))
 
@@ -33,13 +35,13 @@ def test_a_record_is_one_line_with_utc_time_level_and_part() -> None:
 
 
 def test_a_message_of_several_lines_stays_one_line() -> None:
-    line = LineFormatter(with_traceback=False).format(record("first\nsecond"))
+    line = LineFormatter().format(record("first\nsecond"))
 
     assert line.endswith("nodeproxy.sync first\\nsecond")
 
 
 def test_an_exception_is_told_by_its_text() -> None:
-    formatter = LineFormatter(with_traceback=False)
+    formatter = LineFormatter()
 
     line = formatter.format(record("sync failed", exc_info=raised(ValueError("a\nb"))))
 
@@ -47,7 +49,8 @@ def test_an_exception_is_told_by_its_text() -> None:
 
 
 def test_a_traceback_follows_where_it_is_asked_for() -> None:
-    formatter = LineFormatter(with_traceback=True)
+    formatter = LineFormatter()
+    apply_verbosity(5)
 
     text = formatter.format(record("sync failed", exc_info=raised(ValueError("x"))))
 
@@ -72,3 +75,26 @@ def test_libraries_are_heard_in_full_at_level_6_only(verbosity: int, heard: list
     logging.getLogger("aiohttp").debug("theirs DEBUG")
 
     assert [" ".join(line.split()[-2:]) for line in stream.getvalue().splitlines()] == heard
+
+
+def test_a_record_may_be_an_object() -> None:
+    line = JsonFormatter().format(record("sync failed", exc_info=raised(ValueError("a\nb"))))
+
+    assert json.loads(line) == {
+        "ts": 1795435200123.4,
+        "level": "info",
+        "logger": "nodeproxy.sync",
+        "msg": "sync failed",
+        "err": "ValueError: a\nb",
+    }
+
+
+def test_the_log_level_may_change_while_records_are_written() -> None:
+    stream = io.StringIO()
+    set_up_logging(0, stream)
+
+    logging.getLogger("nodeproxy.x").debug("before")
+    apply_verbosity(4)
+    logging.getLogger("nodeproxy.x").debug("after")
+
+    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == ["after"]

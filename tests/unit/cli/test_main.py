@@ -36,7 +36,7 @@ def test_a_mistyped_command_is_answered_with_the_nearest(
     assert code == 2
     assert capsys.readouterr().err.startswith(
         "nodeproxy: rnder: unknown command; did you mean render? "
-        "commands: run, render, cleanup, version"
+        "commands: run, render, cleanup, config, version"
     )
 
 
@@ -46,8 +46,6 @@ def test_a_mistyped_command_is_answered_with_the_nearest(
         (["--proxy-mod=x"], "run: --proxy-mod: unknown flag; did you mean --proxy-mode? ("),
         (["--kube-config", "x"], "run: --kube-config: unknown flag; did you mean --kubeconfig?"),
         (["--zzz"], "run: --zzz: unknown flag (help: nodeproxy run --help)"),
-        (["--ipvs-scheduler=rr"], "run: --ipvs-scheduler: a flag of kube-proxy that this version"),
-        (["--cleanup"], "run: --cleanup: it is a command here: nodeproxy cleanup"),
         (["--config_=x"], "run: --config-: unknown flag; did you mean"),
         (["--proxy-mode"], "run: Option '--proxy-mode' requires an argument (help:"),
         (["extra"], "run: Got unexpected extra argument (extra) (help:"),

@@ -65,20 +65,16 @@ def test_another_mode_needs_no_cluster_cidr():
 
 def test_a_cluster_cidr_for_nothing_is_only_noted():
     """Clusters set it for other components too."""
-    settings = Config(
-        node_name="n", detect_local_mode=LocalMode.NODE_CIDR, unused_flags=("cluster-cidr",)
-    )
+    settings = Config(node_name="n", detect_local_mode=LocalMode.NODE_CIDR, unused=("clusterCIDR",))
 
-    assert notes_on(settings) == [
-        "--cluster-cidr: ignored, because --detect-local-mode is NodeCIDR"
-    ]
+    assert notes_on(settings) == ["--cluster-cidr: ignored, because detectLocalMode is NodeCIDR"]
     assert doubts_about(settings) == []
 
 
 def test_an_interface_for_nothing_is_a_mistake():
-    settings = Config(node_name="n", unused_flags=("pod-bridge-interface",))
+    settings = Config(node_name="n", unused=("detectLocal.bridgeInterface",))
 
     assert doubts_about(settings) == [
-        "--pod-bridge-interface: ignored, because --detect-local-mode is ClusterCIDR; it is for "
-        "--detect-local-mode=BridgeInterface"
+        "--pod-bridge-interface: ignored, because detectLocalMode is ClusterCIDR; it is for mode "
+        "BridgeInterface"
     ]
