@@ -89,8 +89,8 @@ async def test_the_path_tells_why_a_packet_is_dropped(node: ProgrammedNode):
 
     assert str(ending).splitlines() == [
         "dropped, 100.00%",
-        "  filter-input: ct state new ct status ! dnat fib daddr type local ip daddr != 127.0.0.0/8 "
-        "jump nodeport-check",
+        "  filter-input: ct state new ct status ! dnat fib daddr type local "
+        "ip daddr != 127.0.0.0/8 jump nodeport-check",
         "  nodeport-check: meta l4proto . th dport @no-local-endpoint-nodeports drop",
     ]
 
