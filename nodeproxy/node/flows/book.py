@@ -90,6 +90,10 @@ class Ledger:
         for service in services:
             self._decided.ports.update(self._by_service.get(service, ()))
 
+    def suspect_all(self) -> None:
+        """Flows of any service port may be stale."""
+        self._decided.ports.update(self.plans)
+
     def begin(self, vacancies: Vacancies) -> None:
         """The first decision: flows may be left from before."""
         self._vacancies = vacancies
@@ -149,6 +153,11 @@ class FlowBook:
         if not self._has_begun:
             self._has_begun = True
             self._begin(delta)
+
+    def note_loss(self) -> None:
+        """Rules may have been missing for a while."""
+        for ledger in self._ledgers.values():
+            ledger.suspect_all()
 
     def install(self) -> None:
         """What was noted is in the kernel."""

@@ -100,6 +100,13 @@ class FlowCleaner:
         """The sync loop knows what to do; nothing of it is in the kernel yet."""
         self._book.note(changes.services, delta)
 
+    def rules_were_lost(self) -> None:
+        """Somebody else changed the rules: flows begun meanwhile were not translated (CT-8).
+
+        They are looked at once the rules are repaired.
+        """
+        self._book.note_loss()
+
     def installed(self) -> None:
         """Everything decided so far is in the kernel: flows that are deleted now stay away."""
         self._book.install()
