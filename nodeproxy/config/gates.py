@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from nodeproxy.config.items import WrongItems
 from nodeproxy.config.nearest import did_you_mean
 
 ENDPOINT_SLICE_PROXYING = "EndpointSliceProxying"
@@ -63,19 +64,18 @@ def parse_feature_gates(text: str) -> FeatureGates:
     """Parse `Name=true,Other=false`; the last mention of a name counts.
 
     Raises:
-        ValueError: not of that form, a gate that cannot be switched off, or an unknown one; one
-            argument for each.
+        WrongItems: not of that form, a gate that cannot be switched off, or an unknown one.
     """
     explicit: dict[str, bool] = {}
     mistakes = []
-    for pair in _pairs(text):
+    for index, pair in enumerate(_pairs(text)):
         name, _, value = pair.partition("=")
         if mistake := _mistake(pair):
-            mistakes.append(mistake)
+            mistakes.append((index, mistake))
         elif name in KNOWN_GATES:
             explicit[name] = value.lower() == "true"
     if mistakes:
-        raise ValueError(*mistakes)
+        raise WrongItems(mistakes)
     return FeatureGates(explicit)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from nodeproxy.config.given import Given
+from nodeproxy.config.items import WrongItems
 from nodeproxy.config.schema import Origin, Remark
 from nodeproxy.config.setting import MODE_SECTION, Setting
-from nodeproxy.config.values import WrongItems
 from nodeproxy.errors import ConfigError
 
 T = TypeVar("T")

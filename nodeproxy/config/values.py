@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from nodeproxy.config.durations import parse_duration
+from nodeproxy.config.items import WrongItems
 from nodeproxy.config.schema import ListenAddress, LocalMode, ProxyMode
 from nodeproxy.model.addresses import (
     Addr,
@@ -29,14 +30,6 @@ _FALSE = ("0", "f", "false")
 _INTEGER = re.compile(r"-?[0-9]{1,10}")
 # What the kernel takes, without what has a meaning of its own in nft's language.
 _INTERFACE = re.compile(r"""(?!\.\.?\Z)(?:(?![/:"'*\\])[!-~]){1,15}""")
-
-
-class WrongItems(ValueError):
-    """Mistakes in items of a list, each with the index of its item."""
-
-    def __init__(self, mistakes: Sequence[tuple[int, str]]) -> None:
-        super().__init__(*(message for _, message in mistakes))
-        self.mistakes = tuple(mistakes)
 
 
 def parse_bool(text: str) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_./-]*\Z")
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+_INVISIBLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What JSON leaves as it is and YAML does not take, or takes for a line break."""
 _NUMBER = re.compile(
     r"(?:[0-9_]+\.?[0-9]*(?:e[-+]?[0-9]+)?|0[xob]?[0-9a-f]+|[0-9]+-[0-9]+-[0-9].*)\Z", re.IGNORECASE
 )
@@ -58,7 +60,9 @@ def _scalar(value: object) -> str:
         return str(int(value))
     if isinstance(value, str) and not _needs_quotes(value):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return _INVISIBLE.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False)
+    )
 
 
 def _needs_quotes(text: str) -> bool:
