@@ -4,7 +4,7 @@
 
     server -> answers -> routes, lists, watches -> store -> stored -> encoding, resources
        |         |               |
-      http     faults        selectors, statuses
+      http     faults        selectors, statuses; events that clients post
 
 `objects` writes single objects, `population` whole clusters, `recordings` reads what a real server
 said. `python -m tests.support.apiserver` serves a population in a process of its own, which

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from tests.support.apiserver.behaviour import Behaviour
+from tests.support.apiserver.events import EventBook
 from tests.support.apiserver.faults import (
     Drip,
     EndAtOnce,
@@ -61,13 +62,16 @@ _HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
 class Answerer:
     """Answers requests from the store, as `behaviour` and `faults` say."""
 
-    def __init__(self, behaviour: Behaviour, store: Store, faults: Faults, bell: Bell) -> None:
+    def __init__(
+        self, behaviour: Behaviour, store: Store, book: EventBook, faults: Faults, bell: Bell
+    ) -> None:
         self.watches: set[Watch] = set()
         """Those open now."""
         self.bytes_sent: Counter[str] = Counter()
         """Bytes written to clients, headers and framing included, by path."""
         self._behaviour = behaviour
         self._store = store
+        self._book = book
         self._faults = faults
         self._bell = bell
 
@@ -104,6 +108,9 @@ class Answerer:
         document = document_for(request.path, self._behaviour)
         if document is not None:
             return await send_body(response, 200, _FLOW_HEADERS, document)
+        if self._behaviour.serves_events and (posted := self._book.answer(request)):
+            self._bell.ring()
+            return await send_body(response, posted[0], _FLOW_HEADERS, posted[1] + b"\n")
         target = target_for(request.path, self._behaviour)
         if target is None:
             return await send_body(response, 404, _TEXT, b"404 page not found\n")

@@ -16,6 +16,8 @@ class Behaviour:
     """Versions of discovery.k8s.io that are served: any of v1 and v1beta1."""
     serves_service_cidrs: bool = True
     """False as before Kubernetes 1.33."""
+    serves_events: bool = True
+    """False as before Kubernetes 1.19, which has no events.k8s.io/v1."""
     supports_watch_list: bool = True
     """False refuses streaming lists with an ERROR event (code 500), as on an older etcd."""
     knows_watch_list: bool = True

@@ -13,6 +13,8 @@ from typing import Any
 
 from tests.support.apiserver.answers import Answerer, send_body
 from tests.support.apiserver.behaviour import Behaviour
+from tests.support.apiserver.encoding import JsonObject
+from tests.support.apiserver.events import EventBook
 from tests.support.apiserver.faults import Faults
 from tests.support.apiserver.http import Connection, RecordedRequest, Response
 from tests.support.apiserver.statuses import ApiError
@@ -52,7 +54,8 @@ class ApiServerStandIn(Behaviour):
         self.requests: list[RecordedRequest] = []
         """Every request so far, in order of arrival."""
         self._bell = Bell()
-        self._answerer = Answerer(self, self.store, self.faults, self._bell)
+        self._book = EventBook()
+        self._answerer = Answerer(self, self.store, self._book, self.faults, self._bell)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._listener: asyncio.Server | None = None
         self._ssl_context: ssl.SSLContext | None = None
@@ -218,8 +221,17 @@ class ApiServerStandIn(Behaviour):
         """Bytes written to clients, headers and framing included, by path."""
         return self._answerer.bytes_sent
 
+    @property
+    def events(self) -> list[JsonObject]:
+        """Events that clients have posted, as they are now, in order of their creation."""
+        return self._book.events
+
+    def expire_events(self) -> None:
+        """Forget the Events, as API servers do after an hour."""
+        self._book.forget()
+
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition on requests or open watches, looked at whenever those change."""
+        """Wait for a condition on requests, Events or watches, looked at when those change."""
         await self._bell.wait_until(condition)
 
     async def wait_watched(self, *kinds: str) -> None:
