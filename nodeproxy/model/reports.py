@@ -37,6 +37,8 @@ class ServiceEvent(msgspec.Struct, frozen=True):
     action: str
     note: str
     is_warning: bool = True
+    is_same_everywhere: bool = False
+    """True if every node reports it in the same words: the cluster gets one Event."""
 
 
 Report = NodeEvent | ServiceEvent
@@ -49,12 +51,18 @@ class Recorder(Protocol):
     def emit(self, report: Report) -> None:
         """Take a report. Never waits, never fails, and never promises that it arrives."""
 
+    async def settle(self, timeout_seconds: float) -> None:
+        """Wait until everything has arrived or the time is over, before the agent ends."""
+
 
 class NoRecorder:
     """A `Recorder` for an agent without an API server: the log says the same."""
 
     def emit(self, report: Report) -> None:
         """Do nothing."""
+
+    async def settle(self, timeout_seconds: float) -> None:
+        """There is nothing to wait for."""
 
 
 def starting() -> NodeEvent:
@@ -94,7 +102,7 @@ def in_conflict(service: ServiceKey, conflict: str) -> ServiceEvent:
 
     Every node says the same, so the note does not name the node.
     """
-    return ServiceEvent(service, "AddressConflict", _PROGRAM, conflict)
+    return ServiceEvent(service, "AddressConflict", _PROGRAM, conflict, is_same_everywhere=True)
 
 
 def rules_repaired(what: str) -> NodeEvent:

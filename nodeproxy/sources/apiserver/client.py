@@ -16,6 +16,7 @@ from typing import Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
+import msgspec
 import yarl
 
 from nodeproxy import __version__
@@ -35,6 +36,15 @@ _HEADERS = {
     # API servers compress lists only, and in a cluster's network that takes longer than sending.
     "Accept-Encoding": "identity",
 }
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What a request wants changed."""
+
+    method: str
+    """`POST` or `PATCH`."""
+    body: bytes
+    content_type: str = "application/json"
 
 
 class Stream:
@@ -115,16 +125,35 @@ class ApiClient:
             CredentialsError: there is no identity to ask with.
         """
         patience = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        return await self._ask(subject, path, query, patience)
+
+    async def send(self, subject: str, path: str, change: Change) -> None:
+        """Ask for a change; the answer is only that it was done.
+
+        A request whose answer got lost may have been carried out all the same.
+
+        Raises:
+            ApiUnreachable: no answer in time.
+            ApiRefused: the status is neither 200 nor 201.
+            CredentialsError: there is no identity to ask with.
+        """
+        stream = await self._ask(subject, path, (), self._timeout_seconds, change)
+        stream.close()
+
+    async def _ask(
+        self, subject: str, path: str, query: Query, patience: float, change: Change | None = None
+    ) -> Stream:
+        """Make a request, a second time if the first was with an outdated identity."""
         identity = await self._credentials.identity()
         try:
-            return await self._open(subject, identity, path, query, patience)
+            return await self._open(subject, identity, path, query, patience, change)
         except ApiRefused as refused:
             if refused.code != 401:
                 raise
         self._credentials.refuse(identity)
         identity = await self._credentials.identity()
         try:
-            return await self._open(subject, identity, path, query, patience)
+            return await self._open(subject, identity, path, query, patience, change)
         except ApiRefused as refused:
             if refused.code == 401:
                 self._credentials.refuse(identity)
@@ -164,10 +193,16 @@ class ApiClient:
             raise ApiUnreachable(path, silence) from None
 
     async def _open(
-        self, subject: str, identity: Identity, path: str, query: Query, patience: float
+        self,
+        subject: str,
+        identity: Identity,
+        path: str,
+        query: Query,
+        patience: float,
+        change: Change | None,
     ) -> Stream:
-        response = await self._request(identity, path, query, patience)
-        if response.status == 200:
+        response = await self._request(identity, path, query, patience, change)
+        if response.status == 200 or (change and response.status == 201):
             return Stream(response, identity.base_url)
         try:
             raise ApiRefused(
@@ -180,17 +215,21 @@ class ApiClient:
             response.close()
 
     async def _request(
-        self, identity: Identity, path: str, query: Query, patience: float
+        self, identity: Identity, path: str, query: Query, patience: float, change: Change | None
     ) -> aiohttp.ClientResponse:
         assert self._session is not None, "the client is not open"
         url = identity.base_url + path
         if query := tuple(query):
             url += "?" + urlencode(query, quote_via=quote)
         headers = {"Authorization": identity.authorization} if identity.authorization else {}
+        if change:
+            headers["Content-Type"] = change.content_type
         try:
             async with asyncio.timeout(patience):
-                return await self._session.get(
+                return await self._session.request(
+                    change.method if change else "GET",
                     yarl.URL(url, encoded=True),
+                    data=change.body if change else None,
                     headers=headers,
                     ssl=identity.ssl_context or True,
                     server_hostname=identity.server_hostname,

@@ -15,8 +15,9 @@ from typing import Any
 import aiohttp
 import yaml
 
+from nodeproxy.config.schema import Config
 from nodeproxy.sources.apiserver import loaders
-from nodeproxy.sources.apiserver.credentials import Identity
+from nodeproxy.sources.apiserver.credentials import Identity, LoadIdentity
 from nodeproxy.sources.apiserver.failures import CredentialsError
 from nodeproxy.sources.apiserver.loaders import Configuration, KubeConfigLoader
 
@@ -164,6 +165,17 @@ class BareUrl:
         """The identity; nothing is read."""
         context = ssl.create_default_context() if self._url.startswith("https") else None
         return Identity(self._url, ssl_context=context)
+
+
+def identity_loader(config: Config) -> LoadIdentity:
+    """What loads the identity a configuration asks for (CFG-40).
+
+    Raises:
+        CredentialsError: the kubeconfig is not usable, or there is none and this is no pod.
+    """
+    if config.kubeconfig:
+        return Kubeconfig(config.kubeconfig, config.master)
+    return BareUrl(config.master) if config.master else InCluster()
 
 
 def _identity(

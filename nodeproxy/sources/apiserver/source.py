@@ -13,9 +13,9 @@ from nodeproxy.config.gates import ENDPOINT_SLICE_PROXYING, FeatureGates
 from nodeproxy.config.schema import Config
 from nodeproxy.model.events import Kind
 from nodeproxy.sources.apiserver.client import ApiClient
-from nodeproxy.sources.apiserver.credentials import Credentials, LoadIdentity
+from nodeproxy.sources.apiserver.credentials import Credentials
 from nodeproxy.sources.apiserver.discovery import EndpointLocator, EndpointMode
-from nodeproxy.sources.apiserver.identities import BareUrl, InCluster, Kubeconfig
+from nodeproxy.sources.apiserver.identities import identity_loader
 from nodeproxy.sources.apiserver.limits import WatchLimits
 from nodeproxy.sources.apiserver.pulse import Pulse
 from nodeproxy.sources.apiserver.reflector import Locate, Reflector
@@ -112,7 +112,7 @@ def open_source(config: Config) -> ApiServerSource:
         SourceError: the kubeconfig is not usable, or there is none and this is no pod.
     """
     return ApiServerSource(
-        Credentials(_identity_loader(config)),
+        Credentials(identity_loader(config)),
         config.node_name,
         endpoint_mode(config.feature_gates),
     )
@@ -124,9 +124,3 @@ def endpoint_mode(gates: FeatureGates) -> EndpointMode:
         return EndpointMode.ENDPOINTS
     is_explicit = gates.is_explicit(ENDPOINT_SLICE_PROXYING)
     return EndpointMode.SLICES if is_explicit else EndpointMode.AUTOMATIC
-
-
-def _identity_loader(config: Config) -> LoadIdentity:
-    if config.kubeconfig:
-        return Kubeconfig(config.kubeconfig, config.master)
-    return BareUrl(config.master) if config.master else InCluster()
