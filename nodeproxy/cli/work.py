@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from nodeproxy.errors import NodeproxyError
+
 if TYPE_CHECKING:
     # `nodeproxy version` passes here too, and needs neither.
     from asyncio import AbstractEventLoop
@@ -12,6 +14,18 @@ if TYPE_CHECKING:
     from nodeproxy.config.schema import Config
 
 _T = TypeVar("_T")
+
+
+class SysctlsRefused(NodeproxyError):
+    """Some sysctls may not be set; for who wants nothing else that is a failure."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__(*lines)
+        self.lines = tuple(lines)
+        """What came of each, one line."""
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class Work(Protocol):
@@ -50,7 +64,13 @@ class AgentWork:
 
     async def initialise(self, config: Config) -> Sequence[str]:
         """See `Work.initialise`."""
-        return ["no sysctl is set by this version"]
+        from nodeproxy.node import sysctls
+
+        outcomes = sysctls.apply(config)
+        lines = [str(outcome) for outcome in outcomes]
+        if any(outcome.result is sysctls.Result.REFUSED for outcome in outcomes):
+            raise SysctlsRefused(lines)
+        return lines
 
     async def cleanup(self) -> Sequence[str]:
         """See `Work.cleanup`."""

@@ -141,11 +141,11 @@ def test_a_wrong_gate_is_told_with_its_own_line(folder: Folder) -> None:
 def test_a_server_is_switched_off_in_our_section(server: str, folder: Folder) -> None:
     config = folder.load("healthzBindAddress: 0.0.0.0:1\n", f"{server}: false\n")
 
-    off = {
+    addresses = {
         "healthServer": config.healthz_bind_address,
         "metricsServer": config.metrics_bind_address,
     }
-    assert [name for name, address in off.items() if address is None] == [server]
+    assert [name for name, address in addresses.items() if address is None] == [server]
 
 
 def test_an_empty_address_in_a_file_is_the_default(folder: Folder) -> None:
