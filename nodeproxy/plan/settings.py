@@ -16,6 +16,10 @@ from nodeproxy.model.addresses import FAMILIES, LOOPBACK_NETWORKS, Addr, Cidr, F
 from nodeproxy.model.node import NodeInfo
 from nodeproxy.plan.types import FamilySettings, LocalDetector, NodePortAddresses
 
+_UNTOLD = (
+    "pods are not told from others, and connections to ClusterIPs from outside the pod network are "
+    "not masqueraded"
+)
 _UNKNOWN = {Family.IPV4: parse_addr("127.0.0.1"), Family.IPV6: parse_addr("::1")}
 
 
@@ -35,9 +39,13 @@ class PlanOptions(msgspec.Struct, frozen=True, kw_only=True):
     """False leaves `spec.externalIPs` unprogrammed (SVC-11)."""
     bind_address: Addr | None = None
     """A specific address takes the place of the node's own of that family (NODE-3)."""
+    usable_families: tuple[Family, ...] = FAMILIES
+    """What this kernel can do; the plan is the same without, only a remark is not."""
 
 
-def plan_options_from(config: Config) -> PlanOptions:
+def plan_options_from(
+    config: Config, usable_families: tuple[Family, ...] = FAMILIES
+) -> PlanOptions:
     """The options for a planner."""
     return PlanOptions(
         detect_local_mode=config.detect_local_mode,
@@ -49,6 +57,7 @@ def plan_options_from(config: Config) -> PlanOptions:
         node_port_addresses=config.node_port_addresses,
         allows_external_ips=config.feature_gates.is_enabled(ALLOW_SERVICE_EXTERNAL_IPS),
         bind_address=config.bind_address,
+        usable_families=usable_families,
     )
 
 
@@ -93,14 +102,43 @@ def unlimited_node_ports(options: PlanOptions, settings: FamilySettings) -> str:
 
 
 def remarks_on(options: PlanOptions, node: NodeInfo | None) -> tuple[str, ...]:
-    """What an operator should know about the settings as the own Node has them do."""
-    if options.detect_local_mode is not LocalMode.NODE_CIDR or (node and node.pod_cidrs):
-        return ()
+    """What an operator should know about the settings as the own Node has them do (NODE-8).
+
+    Nothing here ends the agent, as it does kube-proxy: what is missing may come while it runs.
+    """
+    family = primary_family(options, node)
+    return tuple(filter(None, (_missing_family(options, family), _missing_network(options, node))))
+
+
+def _missing_family(options: PlanOptions, family: Family) -> str:
+    """The primary family is none of the kernel's (NODE-6)."""
+    if family in options.usable_families:
+        return ""
     return (
-        "the Node object of this node has no podCIDRs, which --detect-local-mode=NodeCIDR needs; "
-        "until it has, pods are not told from others, and connections to ClusterIPs from outside "
-        "the pod network are not masqueraded",
+        f"the primary address of this node is of {family}, which its kernel does not have or has "
+        f"switched off; {family} Services do not work here"
     )
+
+
+def _missing_network(options: PlanOptions, node: NodeInfo | None) -> str:
+    """No network tells pods of the primary family, or of any, from others."""
+    family = primary_family(options, node)
+    if options.detect_local_mode is LocalMode.NODE_CIDR:
+        cidrs = node.pod_cidrs if node else ()
+        if not cidrs:
+            return (
+                "the Node object of this node has no podCIDRs, which --detect-local-mode=NodeCIDR "
+                f"needs; until it has, {_UNTOLD}"
+            )
+        whose = "the podCIDRs of this node are"
+    elif options.detect_local_mode is LocalMode.CLUSTER_CIDR and options.cluster_cidrs:
+        cidrs = options.cluster_cidrs
+        whose = "--cluster-cidr is"
+    else:
+        return ""
+    if any(cidr.family is family for cidr in cidrs):
+        return ""
+    return f"{whose} not of {family}, the primary family of this node; {family} {_UNTOLD}"
 
 
 def _local_detector(
@@ -140,6 +178,14 @@ def _node_port_addresses(
     if any(cidr.is_everything for cidr in cidrs):
         return NodePortAddresses()
     return NodePortAddresses(cidrs=cidrs)
+
+
+def primary_family(options: PlanOptions, node: NodeInfo | None) -> Family:
+    """The family of the node's primary address, IPv4 as long as none is known (NODE-3)."""
+    chosen = options.bind_address
+    if chosen is None or not any(chosen):
+        chosen = node.addresses[0] if node and node.addresses else _UNKNOWN[Family.IPV4]
+    return next(family for family in FAMILIES if len(chosen) == family.addr_bytes)
 
 
 def node_address(options: PlanOptions, node: NodeInfo | None, family: Family) -> Addr:
