@@ -57,7 +57,7 @@ def _body(config: Config, old_mode: str) -> Iterator[str]:
             return True
         is_given = setting.concrete_name(config.proxy_mode) in config.origins
         is_used = setting.name not in config.unused and not setting.idle
-        return is_given and is_used and setting.value(config) not in (setting.default, None)
+        return is_given and is_used and setting.value(config) != setting.default
 
     comments = dict(_comments(config))
     if old_mode:

@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 
 from nodeproxy.cli.main import command_names
-from nodeproxy.config.flags import FLAGS, Flag
+from nodeproxy.config.doubts import all_remarks
+from nodeproxy.config.fields import OWN_FIELDS
+from nodeproxy.config.flags import ACTIONS, FLAGS, Flag
+from nodeproxy.config.idle import IDLE_FLAGS
+from nodeproxy.config.load import load_config
 
 ROOT = Path(__file__).parents[2]
 BEHAVIOUR = ROOT / "docs" / "behaviour"
 DECISIONS = ROOT / "docs" / "decisions"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
 CODE = ("nodeproxy", "tests", "lab", "demo", "benchmarks")
 
 PREFIXES = "EPS|EP|EX|SVC|DP|PP|NFT|IPT|CT|CFG|NODE|LIFE|HZ|MET|TS"
@@ -139,8 +144,26 @@ def test_the_readme_names_every_command(command: str):
     assert f"`nodeproxy {command}" in (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+@pytest.mark.parametrize("flag", [*FLAGS, *ACTIONS], ids=lambda flag: flag.name)
 def test_the_readme_names_every_flag(flag: Flag):
     spelling = f"`-{flag.short}`" if flag.short else f"`{flag.spelling}`"
 
     assert spelling in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("flag", IDLE_FLAGS, ids=lambda flag: flag.name)
+def test_the_page_on_configuration_names_what_has_no_effect(flag: Flag):
+    assert f"`{flag.spelling}`" in CONFIGURATION.read_text()
+
+
+@pytest.mark.parametrize("name", OWN_FIELDS)
+def test_the_page_on_configuration_names_every_field_of_ours(name: str):
+    assert f"| `{name}` | `--" in CONFIGURATION.read_text()
+
+
+def test_the_example_of_a_configuration_file_is_valid_and_leaves_nothing_to_say():
+    path = ROOT / "examples" / "config" / "nodeproxy.yaml"
+
+    config = load_config({"config": str(path)}, "node-1")
+
+    assert all_remarks(config) == []
