@@ -2,7 +2,8 @@
 
     command line -----------------------+
                                         +-> load.py -> parse.py -> Config (schema.py)
-    file --> file.py --> fieldtexts.py -+              reader.py, values.py, gates.py
+    file --> file.py --> fieldtexts.py -+              reader.py, leftovers.py
+                                                       values.py, networks.py, gates.py
 
     flags.py  settings.py  idle.py  fields.py    the tables: flags, settings, fields
     doubts.py                                    valid, and perhaps not what was meant

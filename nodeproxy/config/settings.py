@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from nodeproxy.config import flags, values
+from nodeproxy.config import flags, networks, values
 from nodeproxy.config.durations import format_duration
 from nodeproxy.config.flags import Flag, FlagKind
 from nodeproxy.config.gates import FeatureGates, parse_feature_gates
@@ -123,7 +123,7 @@ CLUSTER_CIDR = Setting[tuple[Cidr, ...]](
     "cluster_cidrs",
     flags.CLUSTER_CIDR,
     FlagKind.TEXT,
-    values.parse_cluster_cidrs,
+    networks.parse_cluster_cidrs,
     (),
     _tell_cidrs,
     is_live=True,
@@ -157,7 +157,7 @@ NODEPORT_ADDRESSES = Setting[tuple[Cidr, ...] | None](
     "node_port_addresses",
     flags.NODEPORT_ADDRESSES,
     FlagKind.LIST,
-    values.parse_node_port_addresses,
+    networks.parse_node_port_addresses,
     None,
     _tell_node_ports,
     is_live=True,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from nodeproxy.config import values
 from nodeproxy.config.schema import ListenAddress, LocalMode, ProxyMode
-from nodeproxy.model.addresses import format_addr, parse_addr, parse_cidr
+from nodeproxy.model.addresses import format_addr, parse_addr
 
 
 @pytest.mark.parametrize("text", ["true", "True", "1", "t"])
@@ -124,102 +125,6 @@ def test_a_listen_address_survives_being_printed_and_read(
     assert values.parse_listen_address(str(listen), 1) == listen
 
 
-def test_cluster_cidrs_are_one_for_each_family() -> None:
-    cidrs = values.parse_cluster_cidrs("10.244.0.0/16,fd00:10::/64")
-
-    assert cidrs == (parse_cidr("10.244.0.0/16"), parse_cidr("fd00:10::/64"))
-
-
-@pytest.mark.parametrize("text", ["10.0.0.0/8,10.1.0.0/16", "10.0.0.0/8,fd00::/64,fd01::/64"])
-def test_two_cluster_cidrs_of_one_family_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="more than one network of a family"):
-        values.parse_cluster_cidrs(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "meant"),
-    [
-        ("10.0.0", "10.0.0.0/8"),
-        ("10", "10.0.0.0/8"),
-        ("10.244.0.0", "10.244.0.0/16"),
-        ("192.168.1.0", "192.168.1.0/24"),
-        ("192.168.1.7", "192.168.1.7/32"),
-        ("fd00:10::", "fd00:10::/64"),
-        ("fd00:10::1", "fd00:10::1/128"),
-        (" 10.0.0.0/8", "10.0.0.0/8"),
-        ("10.0.0.0/33", ""),
-        ("pods", ""),
-        ("", ""),
-        ("1.2.3.4.5", ""),
-    ],
-)
-def test_the_network_that_was_meant_is_guessed_where_it_is_clear(text: str, meant: str) -> None:
-    assert values.guess_cidr(text) == meant
-
-
-@given(st.text())
-def test_guessing_never_fails_and_gives_networks_only(text: str) -> None:
-    meant = values.guess_cidr(text)
-
-    assert meant == "" or str(parse_cidr(meant)) == meant
-
-
-@pytest.mark.parametrize("text", ["", "primary"])
-def test_node_ports_are_on_the_primary_addresses_unless_told_otherwise(text: str) -> None:
-    """DP-53."""
-    assert values.parse_node_port_addresses(text) is None
-
-
-def test_node_port_addresses_may_be_networks() -> None:
-    cidrs = values.parse_node_port_addresses("10.0.0.0/8,::/0")
-
-    assert cidrs == (parse_cidr("10.0.0.0/8"), parse_cidr("::/0"))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "10.20.30.0/24",
-        "0.0.0.0/0",
-        "127.0.0.1/32",
-        "2001:db8::/32",
-        "::/0",
-        "::1/128",
-        "10.20.30.0/24,2001:db8::/64",
-        "0.0.0.0/0,::/0",
-    ],
-)
-def test_every_valid_shape_of_networks_is_taken(text: str) -> None:
-    """TS-1359."""
-    cidrs = values.parse_node_port_addresses(text)
-
-    assert ",".join(map(str, cidrs or ())) == text
-
-
-@pytest.mark.parametrize("text", ["foo", "1.2.3", "0", "10.20.30.40", "2001:db8:xyz/64"])
-def test_what_is_no_network_is_refused(text: str) -> None:
-    """TS-1359."""
-    with pytest.raises(ValueError, match=f'"{text}" is not a CIDR'):
-        values.parse_node_port_addresses(text)
-
-
-def test_every_wrong_network_of_a_list_is_told() -> None:
-    """TS-1359."""
-    with pytest.raises(ValueError, match=r"::0") as caught:
-        values.parse_node_port_addresses("::0,10.0.0.0/8,::1")
-
-    assert caught.value.args == (
-        '"::0" is not a CIDR; write it as ::/128',
-        '"::1" is not a CIDR; write it as ::1/128',
-    )
-
-
-def test_primary_and_networks_exclude_each_other() -> None:
-    """DP-52, TS-1359."""
-    with pytest.raises(ValueError, match="primary and networks cannot be combined"):
-        values.parse_node_port_addresses("primary,10.0.0.0/8")
-
-
 @pytest.mark.parametrize("mode", LocalMode)
 def test_every_mode_of_local_detection_is_known(mode: LocalMode) -> None:
     assert values.parse_detect_local_mode(mode.value) is mode
@@ -266,3 +171,36 @@ def test_a_prefix_needs_no_wildcard(text: str) -> None:
 
 def test_a_prefix_is_taken_as_it_is() -> None:
     assert values.parse_interface_prefix("veth") == "veth"
+
+
+@pytest.mark.parametrize("text", ["0.4s", "1s", "999ms"])
+def test_seconds_of_sysctls_are_rounded_up(text: str) -> None:
+    """Down would be 0, which leaves the sysctl alone."""
+    assert values.parse_whole_seconds(text) == 1
+
+
+def test_no_time_leaves_a_sysctl_alone() -> None:
+    assert values.parse_whole_seconds_or_none("0s") is None
+    assert values.parse_count_or_none("0") is None
+
+
+@pytest.mark.parametrize(("text", "rate"), [("5", 5.0), ("2.5", 2.5), ("-1", -1.0)])
+def test_a_rate_may_have_decimals(text: str, rate: float) -> None:
+    assert values.parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "fast", "nan", "inf"])
+def test_another_word_is_no_rate(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a number; write it as 5 or 2\.5"):
+        values.parse_rate(text)
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:1", "[::1]:1"])
+def test_a_file_names_address_and_port(text: str) -> None:
+    assert str(values.parse_host_and_port(text, 10256)) == text
+
+
+@pytest.mark.parametrize(("text", "meant"), [("0.0.0.0", "0.0.0.0:7"), ("::1", "[::1]:7")])
+def test_a_file_may_not_leave_out_the_port(text: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"has no port; write it as {meant}")):
+        values.parse_host_and_port(text, 7)
