@@ -10,8 +10,8 @@ import click
 
 from nodeproxy.cli import exits
 from nodeproxy.config.reader import InvalidSettings
-from nodeproxy.config.verbosity import TRACEBACK_VERBOSITY
 from nodeproxy.errors import NodeproxyError
+from nodeproxy.verbosity import TRACEBACK_VERBOSITY
 
 
 @contextmanager

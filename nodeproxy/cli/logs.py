@@ -15,14 +15,14 @@ import sys
 import time
 from typing import TextIO
 
-from nodeproxy.config.verbosity import apply_verbosity, shows_tracebacks
+from nodeproxy.verbosity import apply_verbosity, shows_tracebacks
 
 
 def set_up_logging(verbosity: int, stream: TextIO | None = None, form: str = "text") -> None:
     """Send log records to stderr.
 
     Args:
-        verbosity: that of `-v`, see `nodeproxy.config.verbosity`.
+        verbosity: that of `-v`, see `nodeproxy.verbosity`.
         stream: what to write to in place of stderr.
         form: `text` or `json`.
     """

@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 class SysctlsRefused(NodeproxyError):
-    """Some sysctls may not be set; for who wants nothing else that is a failure."""
+    """Some sysctls cannot be set; for who wants nothing else that is a failure."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__(*lines)
@@ -68,7 +68,7 @@ class AgentWork:
 
         outcomes = sysctls.apply(config)
         lines = [str(outcome) for outcome in outcomes]
-        if any(outcome.result is sysctls.Result.REFUSED for outcome in outcomes):
+        if any(outcome.is_failure for outcome in outcomes):
             raise SysctlsRefused(lines)
         return lines
 

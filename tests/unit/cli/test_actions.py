@@ -90,11 +90,11 @@ def test_only_the_sysctls_are_set(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (sysctls.Result.DONE, False),
         (sysctls.Result.UNCHANGED, False),
-        (sysctls.Result.MISSING, False),
+        (sysctls.Result.MISSING, True),
         (sysctls.Result.REFUSED, True),
     ],
 )
-async def test_sysctls_that_are_refused_are_a_failure_for_who_wants_nothing_else(
+async def test_sysctls_that_cannot_be_set_are_a_failure_for_who_wants_nothing_else(
     result: sysctls.Result, fails: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = sysctls.Outcome("net.netfilter.nf_conntrack_max", 7, 5, result, "read-only")

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from nodeproxy.cli.logs import JsonFormatter, LineFormatter, set_up_logging
-from nodeproxy.config.verbosity import apply_verbosity
+from nodeproxy.verbosity import apply_verbosity
 
 
 def record(message: str, *args: object, exc_info: object = None) -> logging.LogRecord:
