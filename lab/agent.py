@@ -60,12 +60,15 @@ class AgentProcess:
 
         Args:
             node: where it runs.
-            source: the flags that name its source of Services, such as `--manifests=DIR`.
+            source: the flags that name its source of Services, such as `--manifests=DIR`; any
+                other takes the place of the node's own.
             log: a file that takes what it prints; restarts append.
             node_name: what the cluster calls the node.
         """
         self._node = node
-        self._command = [agent_command(), "run", *node_arguments(node_name), *source]
+        given = {flag.partition("=")[0] for flag in source}
+        own = [f for f in node_arguments(node_name) if f.partition("=")[0] not in given]
+        self._command = [agent_command(), "run", *own, *source]
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -123,6 +123,14 @@ class ApiCluster:
         self._call(lambda: [self._server.put(s) for s in slices])
         self._delete_slices(before - self._slice_names[name])
 
+    def put(self, obj: Json) -> None:
+        """Create or replace any object."""
+        self._call(lambda: self._server.put(obj))
+
+    def remove(self, kind: str, namespace: str, name: str) -> None:
+        """Delete any object."""
+        self._call(lambda: self._server.delete(kind, namespace, name))
+
     def delete(self, name: str) -> None:
         self._delete("Service", name)
         if self._uses_slices:
