@@ -2,7 +2,8 @@
 
 However fast objects change and however long a commit takes, the inbox holds at most one entry
 per object. Order between objects carries no meaning (ClusterState is indifferent to it), except
-that `Synced` comes after everything that was put before it.
+that `Synced` comes after everything that was put before it. `EndpointsChosen` comes first: what
+it makes obsolete is thrown away when it is put.
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from nodeproxy.model.events import Kind, Rejected, Removed, SourceEvent, Synced, Upserted
+from nodeproxy.model.events import (
+    EndpointsChosen,
+    Kind,
+    Rejected,
+    Removed,
+    SourceEvent,
+    Synced,
+    Upserted,
+    other_endpoints_kind,
+)
 
 _ObjectKey = tuple[Kind, str, str]
 
@@ -23,6 +33,7 @@ class Inbox:
         self._objects: dict[_ObjectKey, Upserted | Removed] = {}
         self._rejected: dict[_ObjectKey, Rejected] = {}
         self._synced: dict[Kind, Synced] = {}
+        self._chosen: EndpointsChosen | None = None
         self._wake = asyncio.Event()
 
     def put(self, events: Sequence[SourceEvent]) -> None:
@@ -40,6 +51,8 @@ class Inbox:
                     self._rejected[kind, namespace, name] = event
                 case Synced(kind):
                     self._synced[kind] = event
+                case EndpointsChosen():
+                    self._choose(event)
         if events:
             self._wake.set()
 
@@ -49,12 +62,23 @@ class Inbox:
 
     def take_all(self) -> list[SourceEvent]:
         """Everything that has come since the last call."""
-        events = [*self._objects.values(), *self._rejected.values(), *self._synced.values()]
+        events: list[SourceEvent] = [self._chosen] if self._chosen else []
+        events += [*self._objects.values(), *self._rejected.values(), *self._synced.values()]
+        self._chosen = None
         self._objects.clear()
         self._rejected.clear()
         self._synced.clear()
         self._wake.clear()
         return events
+
+    def _choose(self, event: EndpointsChosen) -> None:
+        self._chosen = event
+        if event.kind is None:
+            return
+        obsolete = other_endpoints_kind(event.kind)
+        for pending in (self._objects, self._rejected):
+            for key in [key for key in pending if key[0] is obsolete]:
+                del pending[key]
 
     async def wait(self, timeout_seconds: float | None = None) -> None:
         """Wait until something was put or poked, or the time is over."""

@@ -69,4 +69,21 @@ class Synced(msgspec.Struct, frozen=True):
     kind: Kind
 
 
-SourceEvent = Upserted | Removed | Rejected | Synced
+class EndpointsChosen(msgspec.Struct, frozen=True):
+    """From here on objects of one kind alone tell the endpoints of every Service.
+
+    What objects of the other kind told is forgotten. What they tell from now on is taken but does
+    not count, until they are chosen: so a source can read them completely beside those that
+    count, and then exchange the two at one stroke.
+    """
+
+    kind: Kind | None
+    """EndpointSlice or Endpoints; None if both count, and the source tells of each Service one."""
+
+
+SourceEvent = Upserted | Removed | Rejected | Synced | EndpointsChosen
+
+
+def other_endpoints_kind(kind: Kind) -> Kind:
+    """Endpoints for EndpointSlice, and the other way round."""
+    return Kind.ENDPOINTS if kind is Kind.ENDPOINT_SLICE else Kind.ENDPOINT_SLICE

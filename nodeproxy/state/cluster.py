@@ -10,7 +10,16 @@ import msgspec
 from nodeproxy.model import wire
 from nodeproxy.model.addresses import Cidr, Family
 from nodeproxy.model.endpoints import Endpoint, EndpointGroup
-from nodeproxy.model.events import Kind, Rejected, Removed, SourceEvent, Synced, Upserted
+from nodeproxy.model.events import (
+    EndpointsChosen,
+    Kind,
+    Rejected,
+    Removed,
+    SourceEvent,
+    Synced,
+    Upserted,
+    other_endpoints_kind,
+)
 from nodeproxy.model.keys import ServiceKey, ServicePortKey
 from nodeproxy.model.node import NodeInfo
 from nodeproxy.model.problems import Problem
@@ -44,6 +53,8 @@ class Changes(msgspec.Struct):
     problems: tuple[Problem, ...]
     """Problems not known before, in the order of the events."""
     service_cidrs_changed: bool = False
+    has_other_endpoints: bool = False
+    """True if another kind of objects tells the endpoints than before."""
 
 
 class ClusterState:
@@ -65,8 +76,9 @@ class ClusterState:
     5. *Order of arrival does not matter*: endpoints may come before their Service, and everything
        before its kind is synced (EP-61).
 
-    Events of EndpointSlices and of Endpoints are both taken; a Service known from both has the
-    union. Which of the two is read is the sources' decision.
+    Events of EndpointSlices and of Endpoints are both taken. Until a source has chosen one of the
+    kinds a Service known from both has the union; then the other is kept beside and does not
+    count. Which of the two is read is the sources' decision.
 
     Only the sync loop may call `apply`. The attributes are for reading.
     """
@@ -78,8 +90,10 @@ class ClusterState:
         self.node: NodeInfo | None = None
         self.synced: set[Kind] = set()
         self.problems: dict[ObjectKey, tuple[Problem, ...]] = {}
+        self.endpoints_kind: Kind | None = None
+        """The only kind that tells endpoints; None if both do."""
         self.endpoint_count = 0
-        """How many addresses the sources report, ready or not, over all Services."""
+        """How many addresses the objects that count report, ready or not, over all Services."""
         self._groups: dict[ServiceKey, dict[str, tuple[EndpointGroup, ...]]] = {}
         self._service_by_slice: dict[tuple[str, str], ServiceKey] = {}
         self._service_cidrs: dict[str, tuple[Cidr, ...]] = {}
@@ -100,6 +114,8 @@ class ClusterState:
                     new_problems += self._note_problems(key, (problem,))
                 case Synced(kind):
                     self.synced.add(kind)
+                case EndpointsChosen(kind):
+                    self._choose(kind, changes)
                 case _:
                     assert_never(event)
         changes.problems = tuple(new_problems)
@@ -110,7 +126,9 @@ class ClusterState:
         sources = self._groups.get(key.service)
         if not sources:
             return ()
-        names = sorted(sources) if len(sources) > 1 else sources
+        names: Iterable[str] = sources
+        if len(sources) > 1 or self.endpoints_kind is not None:
+            names = _counting(sources, self.endpoints_kind)
         groups = (group for name in names for group in sources[name])
         return merge_endpoints(groups, family, key.port_name, key.protocol, self.node_name)
 
@@ -191,6 +209,33 @@ class ClusterState:
             self._put_groups(owner, slice_key[1], groups, changes)
             self._service_by_slice[slice_key] = owner
 
+    def _choose(self, kind: Kind | None, changes: Changes) -> None:
+        """Let one kind count, and forget what the other told."""
+        before, self.endpoints_kind = self.endpoints_kind, kind
+        affected = {
+            service
+            for service, sources in self._groups.items()
+            if _counting(sources, before) != _counting(sources, kind)
+        }
+        changes.services |= affected
+        changes.has_other_endpoints |= bool(affected) or before not in (None, kind)
+        if kind is not None:
+            self._forget(other_endpoints_kind(kind))
+        counted = (group for sources in self._groups.values() for group in sources.values())
+        self.endpoint_count = sum(map(_address_count, counted))
+
+    def _forget(self, kind: Kind) -> None:
+        """Drop everything that objects of a kind told; it does not count any more."""
+        self._groups = {
+            service: kept
+            for service, sources in self._groups.items()
+            if (kept := {n: sources[n] for n in _counting(sources, self.endpoints_kind)})
+        }
+        if kind is Kind.ENDPOINT_SLICE:
+            self._service_by_slice.clear()
+        for key in [key for key in self.problems if key.kind is kind]:
+            del self.problems[key]
+
     def _put_groups(
         self,
         service: ServiceKey,
@@ -203,9 +248,10 @@ class ClusterState:
         former = sources.get(source, ())
         if groups == former:
             return
-        changes.services.add(service)
-        # Counted as it changes: counting anew takes 3 ms at 10,000 slices, on every sync.
-        self.endpoint_count += _address_count(groups) - _address_count(former)
+        if _counts(source, self.endpoints_kind):
+            changes.services.add(service)
+            # Counted as it changes: counting anew takes 3 ms at 10,000 slices, on every sync.
+            self.endpoint_count += _address_count(groups) - _address_count(former)
         if groups:
             self._groups.setdefault(service, sources)[source] = groups
             return
@@ -231,6 +277,15 @@ class ClusterState:
         known = self.problems.get(key, ())
         self.problems[key] = problems
         return tuple(problem for problem in problems if problem not in known)
+
+
+def _counts(source: str, kind: Kind | None) -> bool:
+    """True if a slice, or the Endpoints object, tells endpoints; see `endpoints_kind`."""
+    return kind is None or (source == _ENDPOINTS_OBJECT) is (kind is Kind.ENDPOINTS)
+
+
+def _counting(sources: Iterable[str], kind: Kind | None) -> list[str]:
+    return sorted([source for source in sources if _counts(source, kind)])
 
 
 def _address_count(groups: tuple[EndpointGroup, ...]) -> int:

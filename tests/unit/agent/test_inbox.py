@@ -3,9 +3,9 @@ from __future__ import annotations
 import asyncio
 
 from nodeproxy.agent.inbox import Inbox
-from nodeproxy.model.events import Kind, Rejected, Synced
+from nodeproxy.model.events import EndpointsChosen, Kind, Rejected, Synced
 from nodeproxy.model.problems import Problem
-from tests.support.builders import service
+from tests.support.builders import endpoints, service, slice_
 
 REJECTED = Rejected(Kind.SERVICE, "default", "web", Problem("Service default/web", "", "broken"))
 
@@ -103,4 +103,33 @@ async def test_waiting_ends_after_the_time_given():
     async with asyncio.timeout(5):
         await inbox.wait(0.001)
 
+    assert inbox.take_all() == []
+
+
+def test_what_a_choice_makes_obsolete_is_thrown_away():
+    inbox = Inbox()
+    kept = slice_("web-1", service="web").port(80).upserted()
+
+    inbox.put([endpoints("web").subset().port(80).upserted(), kept])
+    inbox.put([EndpointsChosen(Kind.ENDPOINT_SLICE)])
+
+    assert inbox.take_all() == [EndpointsChosen(Kind.ENDPOINT_SLICE), kept]
+
+
+def test_what_comes_after_a_choice_is_kept_beside():
+    inbox = Inbox()
+    beside = endpoints("web").subset().port(80).upserted()
+
+    inbox.put([EndpointsChosen(Kind.ENDPOINT_SLICE)])
+    inbox.put([beside])
+
+    assert inbox.take_all() == [EndpointsChosen(Kind.ENDPOINT_SLICE), beside]
+
+
+def test_of_several_choices_the_last_counts_once():
+    inbox = Inbox()
+
+    inbox.put([EndpointsChosen(Kind.ENDPOINT_SLICE), EndpointsChosen(Kind.ENDPOINTS)])
+
+    assert inbox.take_all() == [EndpointsChosen(Kind.ENDPOINTS)]
     assert inbox.take_all() == []
