@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from nodeproxy.config.gates import FeatureGates
 from nodeproxy.model.events import Kind, SourceEvent
 
 
@@ -48,6 +49,14 @@ class Source(Protocol):
         Raises:
             SourceError: the source can never work as configured (unreadable credentials,
                 no such directory); anything that may pass is retried instead.
+        """
+
+    def choose_endpoints(self, gates: FeatureGates) -> None:
+        """Read the endpoints from now on as the gate EndpointSliceProxying says; returns at once.
+
+        While the source runs, what it reads now stays in force until everything of the other
+        kind has been told; then `EndpointsChosen` exchanges them. If that cannot be had within
+        a bounded time, everything stays as it is and the log says why.
         """
 
     def statuses(self) -> Sequence[SourceStatus]:

@@ -33,6 +33,9 @@ class WatchLimits(msgspec.Struct, frozen=True):
     other API servers in time, and not all at once."""
     absent_retry_seconds: float = 300.0
     """A server without ServiceCIDRs is asked again after this: it may have been upgraded."""
+    switch_seconds: float = 60.0
+    """How long another kind of objects may take to tell all endpoints, before the change of the
+    gate EndpointSliceProxying is given up; a list of a large cluster takes a few seconds."""
     backoff: BackoffLimits = BackoffLimits()
 
     @property

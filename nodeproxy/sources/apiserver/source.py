@@ -1,13 +1,14 @@
 """The API server as a source: Services, endpoints, the own Node and ServiceCIDRs.
 
-Each kind has its reflector, and none waits for another.
+Each kind has its reflector, and none waits for another. That of the endpoints can be exchanged
+while the source runs (`nodeproxy.sources.switching`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from nodeproxy.config.gates import ENDPOINT_SLICE_PROXYING, FeatureGates
 from nodeproxy.config.schema import Config
@@ -23,6 +24,7 @@ from nodeproxy.sources.apiserver.remote import Remote, ServerTraits
 from nodeproxy.sources.apiserver.resources import Resource, node, service_cidrs, services
 from nodeproxy.sources.apiserver.troubles import Troubles
 from nodeproxy.sources.base import EventSink, SourceStatus
+from nodeproxy.sources.switching import EndpointSwitch
 
 DEFAULT_LIMITS = WatchLimits()
 
@@ -49,16 +51,16 @@ class ApiServerSource:
         """
         self._credentials = credentials
         self._node_name = node_name
-        self._mode = mode
         self._limits = limits
         self._rng = rng or random.Random()
-        troubles = Troubles()
-        slices_first = mode is not EndpointMode.ENDPOINTS
-        endpoint_kind = Kind.ENDPOINT_SLICE if slices_first else Kind.ENDPOINTS
-        self._services = Pulse(Kind.SERVICE, troubles)
-        self._endpoints = Pulse(endpoint_kind, troubles)
-        self._node = Pulse(Kind.NODE, troubles)
-        self._service_cidrs = Pulse(Kind.SERVICE_CIDR, troubles)
+        self._troubles = Troubles()
+        self._services = Pulse(Kind.SERVICE, self._troubles)
+        self._node = Pulse(Kind.NODE, self._troubles)
+        self._service_cidrs = Pulse(Kind.SERVICE_CIDR, self._troubles)
+        # What all reflectors of a server share.
+        self._traits = ServerTraits(streams_lists=limits.streams_lists)
+        self._client: ApiClient | None = None
+        self._endpoints = EndpointSwitch(self._reader(mode), limits.switch_seconds)
 
     async def run(self, sink: EventSink) -> None:
         """Report everything there is, then every change, until cancelled.
@@ -67,15 +69,11 @@ class ApiServerSource:
             CredentialsError: a SourceError; who we are cannot be found out, now or ever.
         """
         await self._credentials.start()
-        client = ApiClient(
+        client = self._client = ApiClient(
             self._credentials,
             timeout_seconds=self._limits.silence_limit_seconds,
             connect_timeout_seconds=self._limits.connect_timeout_seconds,
         )
-        locator = EndpointLocator(client, self._mode)
-
-        async def locate_endpoints() -> Remote:
-            return Remote(await locator(), client, self._limits)
 
         def at(resource: Resource) -> Locate:
             async def locate() -> Remote:
@@ -85,15 +83,18 @@ class ApiServerSource:
 
         kinds = (
             (self._services, at(services())),
-            (self._endpoints, locate_endpoints),
             (self._node, at(node(self._node_name))),
             (self._service_cidrs, at(service_cidrs())),
         )
-        traits = ServerTraits(streams_lists=self._limits.streams_lists)
         async with client, asyncio.TaskGroup() as group:
             for pulse, locate in kinds:
-                reflector = Reflector(locate, pulse, sink, self._limits, traits, self._rng)
+                reflector = self._reflector(locate, pulse, sink)
                 group.create_task(reflector.run(), name=f"watch {pulse.kind}")
+            group.create_task(self._endpoints.run(sink), name="watch endpoints")
+
+    def choose_endpoints(self, gates: FeatureGates) -> None:
+        """See `Source.choose_endpoints`."""
+        self._endpoints.request(self._reader(endpoint_mode(gates)))
 
     def statuses(self) -> Sequence[SourceStatus]:
         """One entry for each kind that is watched.
@@ -101,8 +102,53 @@ class ApiServerSource:
         The kind of the second changes from EndpointSlice to Endpoints if the API server turns
         out to have no EndpointSlices; that is before it says Synced.
         """
-        pulses = (self._services, self._endpoints, self._node, self._service_cidrs)
+        endpoints = self._endpoints.reader.pulse
+        pulses = (self._services, endpoints, self._node, self._service_cidrs)
         return [pulse.status() for pulse in pulses]
+
+    def _reader(self, mode: EndpointMode) -> ApiEndpointReader:
+        slices_first = mode is not EndpointMode.ENDPOINTS
+        kind = Kind.ENDPOINT_SLICE if slices_first else Kind.ENDPOINTS
+        pulse = Pulse(kind, self._troubles)
+
+        async def read(sink: EventSink) -> None:
+            assert self._client is not None, "readers run within `run`"
+            client, locator = self._client, EndpointLocator(self._client, mode)
+
+            async def locate() -> Remote:
+                return Remote(await locator(), client, self._limits)
+
+            try:
+                await self._reflector(locate, pulse, sink).run()
+            finally:
+                self._troubles.forget(pulse.kind)
+
+        return ApiEndpointReader(pulse, read)
+
+    def _reflector(self, locate: Locate, pulse: Pulse, sink: EventSink) -> Reflector:
+        return Reflector(locate, pulse, sink, self._limits, self._traits, self._rng)
+
+
+class ApiEndpointReader:
+    """An `EndpointReader`: one reflector of endpoints, with the pulse it writes."""
+
+    def __init__(self, pulse: Pulse, read: Callable[[EventSink], Awaitable[None]]) -> None:
+        self.pulse = pulse
+        self._read = read
+
+    @property
+    def kind(self) -> Kind:
+        """See `EndpointReader.kind`."""
+        return self.pulse.kind
+
+    @property
+    def last_error(self) -> str:
+        """See `EndpointReader.last_error`."""
+        return self.pulse.status().last_error
+
+    async def run(self, sink: EventSink) -> None:
+        """See `EndpointReader.run`."""
+        await self._read(sink)
 
 
 def open_source(config: Config) -> ApiServerSource:

@@ -47,6 +47,10 @@ class Troubles:
             whom = f" kind={kind}" if topic.startswith(kind) else ""
             log.info("API server answers again%s seconds=%.1f", whom, now - began_at)
 
+    def forget(self, kind: Kind) -> None:
+        """A kind is not read any more; nothing is over by that."""
+        self._leave(kind)
+
     def _leave(self, kind: Kind) -> float | None:
         """Take a kind out of its trouble; when that began, if nobody else is left in it."""
         topic = self._topics.pop(kind, None)

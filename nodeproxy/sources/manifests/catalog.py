@@ -8,6 +8,7 @@ The rules, for an operator who writes the same thing twice:
 3. With the feature gate EndpointSliceProxying unset, a Service may be given EndpointSlices or
    one Endpoints object. Where both exist the slices count and the Endpoints are reported; with
    the last slice gone the Endpoints take over. (Set, the gate leaves one of the kinds unread.)
+   When the gate changes, all files are read again and applied at once.
 
 `Catalog` is pure: it is told what the files hold, and tells what a sink should hear and what an
 operator should read. It compares decoded objects, so saving a file unchanged says nothing.
@@ -16,7 +17,7 @@ operator should read. It compares decoded objects, so saving a file unchanged sa
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -73,11 +74,18 @@ class Catalog:
         found += [r.problem for r in self._remarks.values() if not r.is_harmless]
         return tuple(sorted(found, key=str))
 
-    def apply(self, updates: Mapping[str, Content | None]) -> Outcome:
-        """Take new contents of files, by the paths their places carry; None for a file gone."""
+    def apply(
+        self, updates: Mapping[str, Content | None], unread: Collection[Kind] = ()
+    ) -> Outcome:
+        """Take new contents of files.
+
+        Args:
+            updates: by the paths their places carry; None for a file gone.
+            unread: kinds that are not read any more; their objects have no last usable version.
+        """
         touched: set[ObjectKey] = set()
         for file, content in updates.items():
-            touched |= self._replace(file, content)
+            touched |= self._replace(file, content, unread)
         slices = {key for key in touched if key.kind is Kind.ENDPOINT_SLICE}
         services = self._services_of(slices)
         events = self._settle(slices)
@@ -88,10 +96,12 @@ class Catalog:
         begun, ended = self._compare_remarks()
         return Outcome(tuple(events), begun, ended)
 
-    def _replace(self, file: str, content: Content | None) -> set[ObjectKey]:
+    def _replace(
+        self, file: str, content: Content | None, unread: Collection[Kind]
+    ) -> set[ObjectKey]:
         """Exchange the claims of one file; returns the keys they are about."""
         before = self._contents.pop(file, Content())
-        after = Content() if content is None else _keep_last_usable(before, content)
+        after = Content() if content is None else _keep_last_usable(before, content, unread)
         if content is not None:
             self._contents[file] = after
         added: defaultdict[ObjectKey, list[Claim]] = defaultdict(list)
@@ -184,7 +194,7 @@ def _claims(content: Content) -> Iterator[Claim]:
     yield from content.refusals
 
 
-def _keep_last_usable(before: Content, after: Content) -> Content:
+def _keep_last_usable(before: Content, after: Content, unread: Collection[Kind]) -> Content:
     """`after`, plus what `before` held of objects that are unusable now.
 
     An object that lost its name may be any of those that are missing: all of them are kept.
@@ -194,7 +204,9 @@ def _keep_last_usable(before: Content, after: Content) -> Content:
     kept = tuple(
         manifest
         for manifest in before.manifests
-        if manifest.key not in usable and (after.has_strangers or manifest.key in refused)
+        if manifest.key.kind not in unread
+        and manifest.key not in usable
+        and (after.has_strangers or manifest.key in refused)
     )
     return msgspec.structs.replace(after, manifests=after.manifests + kept) if kept else after
 

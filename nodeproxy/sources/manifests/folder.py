@@ -60,6 +60,8 @@ class Timing(msgspec.Struct, frozen=True):
     settle_seconds: float = 0.2
     patience_seconds: float = 1.0
     """How long a file may be broken before anybody is told."""
+    switch_seconds: float = 10.0
+    """How long a broken file may hold up that another kind of endpoints is read."""
 
 
 class Signature(NamedTuple):
@@ -109,6 +111,10 @@ class Folder:
 
     def __len__(self) -> int:
         return len(self._files)
+
+    def names(self) -> tuple[str, ...]:
+        """Every file that has been seen and has not gone for good, sorted."""
+        return tuple(sorted(self._files))
 
     def forget_version(self, name: str) -> None:
         """Have a file read again at the next look, as after an error that may pass."""

@@ -19,11 +19,19 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from nodeproxy import clock
-from nodeproxy.config.gates import ENDPOINT_SLICE_PROXYING
+from nodeproxy.config.gates import ENDPOINT_SLICE_PROXYING, FeatureGates
 from nodeproxy.config.schema import Config
 from nodeproxy.documents.text import BrokenText
-from nodeproxy.model.events import Kind, SourceEvent, Synced
+from nodeproxy.model.events import (
+    EndpointsChosen,
+    Kind,
+    SourceEvent,
+    Synced,
+    other_endpoints_kind,
+)
 from nodeproxy.model.problems import Problem
 from nodeproxy.sources.base import EventSink, SourceStatus
 from nodeproxy.sources.manifests.broken import BrokenFiles
@@ -44,12 +52,28 @@ _MAX_LINES = 20  # of the log, for one save: a copied file may bring 10,000 dupl
 
 def open_source(config: Config) -> ManifestSource:
     """The source for `--manifests`, with the kinds that the feature gate chooses."""
-    gates = config.feature_gates
-    endpoints_kind = None
-    if gates.is_explicit(ENDPOINT_SLICE_PROXYING):
-        is_sliced = gates.is_enabled(ENDPOINT_SLICE_PROXYING)
-        endpoints_kind = Kind.ENDPOINT_SLICE if is_sliced else Kind.ENDPOINTS
-    return ManifestSource(Path(config.manifests), config.node_name, endpoints_kind)
+    kind = endpoints_kind_of(config.feature_gates)
+    return ManifestSource(Path(config.manifests), config.node_name, kind)
+
+
+def endpoints_kind_of(gates: FeatureGates) -> Kind | None:
+    """The kind that the gate EndpointSliceProxying chooses; None if nobody has set it."""
+    if not gates.is_explicit(ENDPOINT_SLICE_PROXYING):
+        return None
+    is_sliced = gates.is_enabled(ENDPOINT_SLICE_PROXYING)
+    return Kind.ENDPOINT_SLICE if is_sliced else Kind.ENDPOINTS
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    """A kind of endpoints that somebody asked for while the source was running."""
+
+    kind: Kind | None
+    until: float
+    """Monotonic seconds at which it is given up."""
+
+
+def _unread(endpoints_kind: Kind | None) -> frozenset[Kind]:
+    return frozenset({other_endpoints_kind(endpoints_kind)} if endpoints_kind else ())
 
 
 class ManifestSource:
@@ -77,10 +101,9 @@ class ManifestSource:
         """
         self._directory = directory
         self._timing = timing
-        both = frozenset({Kind.ENDPOINT_SLICE, Kind.ENDPOINTS})
-        unread = both - {endpoints_kind} if endpoints_kind else frozenset()
-        self._kinds = tuple(kind for kind in Kind if kind not in unread)
-        self._decoder = FileDecoder(node_name, unread)
+        self._endpoints_kind = endpoints_kind
+        self._choice: _Choice | None = None
+        self._decoder = FileDecoder(node_name, _unread(endpoints_kind))
         self._folder = Folder(directory, timing)
         self._catalog = Catalog()
         self._broken = BrokenFiles(timing.patience_seconds)
@@ -90,6 +113,14 @@ class ManifestSource:
         self._is_synced = False
         self._lists = 0
         self._last_look: float | None = None
+        self._watch: DirectoryWatch | None = None
+
+    def choose_endpoints(self, gates: FeatureGates) -> None:
+        """See `Source.choose_endpoints`: every file is read anew, and the outcome told at once."""
+        until = clock.monotonic() + self._timing.switch_seconds
+        self._choice = _Choice(endpoints_kind_of(gates), until)
+        if self._watch:
+            self._watch.wake()
 
     def statuses(self) -> Sequence[SourceStatus]:
         """The same for every kind: there is one directory."""
@@ -102,7 +133,8 @@ class ManifestSource:
                 last_error=self._directory_error or next(map(str, self._problems), ""),
                 relists=self._lists,
             )
-            for kind in self._kinds
+            for kind in Kind
+            if kind not in self._decoder.unread
         ]
 
     def problems(self) -> Sequence[Problem]:
@@ -118,6 +150,7 @@ class ManifestSource:
         """
         started_at = clock.monotonic()
         with DirectoryWatch(self._directory, self._timing.tick_seconds) as watch:
+            self._watch = watch
             watch.arm()
             again = await self._first_pass(sink)
             log.info(
@@ -131,6 +164,8 @@ class ManifestSource:
                 hints = await watch.wait(again)
                 watch.arm()
                 again = await self._pass(sink, hints)
+                if self._choice:
+                    again = await self._choose(self._choice, sink, again)
 
     async def _first_pass(self, sink: EventSink) -> float | None:
         try:
@@ -152,6 +187,41 @@ class ManifestSource:
         if events := await self._take(look):
             sink.put(events)
         return self._next_look(look)
+
+    async def _choose(self, choice: _Choice, sink: EventSink, again: float | None) -> float | None:
+        """Read everything with another kind of endpoints; returns seconds until the next look."""
+        if choice.kind is self._endpoints_kind:
+            self._choice = None
+            return again
+        decoder = msgspec.structs.replace(self._decoder, unread=_unread(choice.kind))
+        names = self._folder.names()
+        readings = await asyncio.to_thread(self._read_all, names, decoder)
+        contents = {self._path(n): r for n, r in readings.items() if isinstance(r, Content)}
+        unfit = [p for p in map(self._path, names) if p not in contents and self._catalog.knows(p)]
+        if unfit:
+            return self._choose_later(choice, unfit[0])
+        outcome = await asyncio.to_thread(self._catalog.apply, contents, decoder.unread)
+        self._decoder, self._endpoints_kind = decoder, choice.kind
+        if self._choice is choice:
+            self._choice = None
+        _report(outcome)
+        self._problems = (*self._broken.problems(), *self._catalog.problems())
+        sink.put([*outcome.events, EndpointsChosen(choice.kind)])
+        log.info("endpoints are read from %s now", choice.kind or "what each Service has")
+        return again
+
+    def _choose_later(self, choice: _Choice, path: str) -> float | None:
+        """A file cannot be read, and its objects must not get lost. Most are half-written."""
+        if clock.monotonic() < choice.until:
+            return self._timing.settle_seconds
+        self._choice = None
+        log.warning(
+            "endpoints are still read from %s: %s cannot be read, and what its last content says "
+            "would get lost. Mend it and reload the configuration to try again",
+            self._endpoints_kind or "what each Service has",
+            path,
+        )
+        return None
 
     async def _look(self, hints: Hints, *, is_first: bool = False) -> Look:
         now = clock.monotonic()
@@ -207,16 +277,18 @@ class ManifestSource:
         updates: dict[str, Content | None] = dict.fromkeys(map(self._path, look.gone))
         for path in updates:
             self._broken.mend(path)
-        for name, reading in self._read_all(look.to_read).items():
+        for name, reading in self._read_all(look.to_read, self._decoder).items():
             self._sort(name, reading, updates)
         return self._catalog.apply(updates)
 
-    def _read_all(self, names: Iterable[str]) -> dict[str, Content | BrokenText | OSError]:
+    def _read_all(
+        self, names: Iterable[str], decoder: FileDecoder
+    ) -> dict[str, Content | BrokenText | OSError]:
         """Read and decode files; the only part of the work that may be long."""
         readings: dict[str, Content | BrokenText | OSError] = {}
         for name in names:
             try:
-                readings[name] = self._decoder.decode(self._path(name), self._folder.read(name))
+                readings[name] = decoder.decode(self._path(name), self._folder.read(name))
             except FileNotFoundError:
                 continue  # the next look will miss it
             except (BrokenText, OSError) as exc:

@@ -106,6 +106,10 @@ class DirectoryWatch:
         self._identity = identity
         self._say("inotify")
 
+    def wake(self) -> None:
+        """End the wait: there is something else to do."""
+        self._woken.set()
+
     async def wait(self, at_most_seconds: float | None = None) -> Hints:
         """Wait for a hint or for the time to look again, whichever is first."""
         seconds = self._tick_seconds
