@@ -59,12 +59,13 @@ class Planner:
     4. *One destination, one owner* (SVC-60). The ClaimTables know every claimant; when an owner
        goes, the next is planned again although nothing about it changed.
 
-    Only the sync loop may call `replan`. The attributes are for reading.
+    Only the sync loop may call `replan` and `set_options`. The attributes are for reading.
     """
 
     def __init__(self, state: ClusterState, options: PlanOptions) -> None:
         self._state = state
         self._options = options
+        self._wanted_options = options
         # The mutable plan is born here.
         self.plans: dict[PlanKey, ServicePortPlan] = {}
         self.settings: dict[Family, FamilySettings] = {}
@@ -81,6 +82,10 @@ class Planner:
         self._addresses: dict[Family, Addr] = {}
         """The node's address of each family, for which the plans were made."""
 
+    def set_options(self, options: PlanOptions) -> None:
+        """Plan with other options from the next `replan` on, which plans everything again."""
+        self._wanted_options = options
+
     def replan(self, changes: Changes) -> PlanDelta:
         """Bring the plan up to date.
 
@@ -92,13 +97,34 @@ class Planner:
             What is different from the plan before.
         """
         delta = PlanDelta(puts={}, removes=set(), settings={})
+        has_other_options = self._wanted_options != self._options
+        if has_other_options:
+            self._take_options()
+            changes = Changes(changes.services, node_changed=True, problems=())
         self._replan_settings(changes, delta)
         affected = self._affected(changes)
+        if has_other_options:
+            affected |= self._planned.keys()
         for service in affected.copy():
             affected |= self._enter_claims(service, delta)
         for service in sorted(affected):
             self._plan_service(service, delta)
         return delta
+
+    def _take_options(self) -> None:
+        """Use the wanted options; claims that they make or end are entered at once."""
+        before = self._entered_claims()
+        self._options = self._wanted_options
+        after = self._entered_claims()
+        for family, claim, key in before - after:
+            self._claims[family].remove(claim, key)
+        for family, claim, key in after - before:
+            self._claims[family].add(claim, key)
+
+    def _entered_claims(self) -> set[tuple[Family, Claim, ServicePortKey]]:
+        """Of the frontends that options decide about: those on external IPs."""
+        ports = (port for ports in self._planned.values() for port in ports if port.external_ips)
+        return self._claims_of(ports)
 
     def _replan_settings(self, changes: Changes, delta: PlanDelta) -> None:
         if self.settings and not (changes.node_changed or changes.service_cidrs_changed):
