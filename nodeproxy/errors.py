@@ -20,6 +20,23 @@ class SourceError(NodeproxyError):
     """A source of Services or endpoints cannot be read."""
 
 
+class ListenFailed(NodeproxyError):
+    """A server cannot listen, and the operator wants the agent to end then (LIFE-7)."""
+
+    def __init__(self, server: str, address: str, reason: str) -> None:
+        super().__init__(server, address, reason)
+        self.server = server
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"the {self.server} server cannot listen on {self.address}: {self.reason}. "
+            "Free the address or choose another one; without --bind-address-hard-fail the agent "
+            "works on and tries again"
+        )
+
+
 class BackendError(NodeproxyError):
     """The rules could not be brought into the kernel."""
 

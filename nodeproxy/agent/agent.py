@@ -33,14 +33,11 @@ from nodeproxy.model.addresses import Family
 from nodeproxy.netlink.channel import NetfilterSocket
 from nodeproxy.plan.planner import Planner
 from nodeproxy.plan.settings import plan_options_from
-from nodeproxy.server.health import HealthState
 from nodeproxy.server.metrics import AgentMetrics
+from nodeproxy.server.servers import Servers, health_state_from
 from nodeproxy.state.cluster import ClusterState
 
 _log = logging.getLogger("nodeproxy.agent")
-
-
-_SERVERS_WAIT_SECONDS = 10.0
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -86,9 +83,10 @@ def _parts(
     state = ClusterState(config.node_name)
     planner = Planner(state, plan_options_from(config))
     backend = NftablesBackend(channel, families)
-    health = HealthState(is_node_required=not config.manifests)
+    health = health_state_from(config)
     metrics = AgentMetrics(config.feature_gates, source.statuses)
     observer = AgentObserver(families, state, health, metrics)
+    servers = Servers(config, health, metrics, source_statuses=source.statuses, families=families)
 
     def look_after_rules(reason: str) -> None:
         backend.mark_stale(reason)
@@ -101,7 +99,7 @@ def _parts(
         Part("foreign-changes", _watch(watcher, observer)),
         Part("affinity-records", backend.keep_records(second_channel)),
         Part("source", source.run(inbox)),
-        Part("servers", _serve(config, observer, health, metrics)),
+        Part("servers", servers.run()),
     ]
 
 
@@ -113,27 +111,6 @@ async def _watch(watcher: ForeignChangeWatcher, observer: AgentObserver) -> None
     """
     await observer.wait_first_sync()
     await watcher.run()
-
-
-async def _serve(
-    config: Config, observer: AgentObserver, health: HealthState, metrics: AgentMetrics
-) -> None:
-    """Run the servers that have an address.
-
-    Importing their HTTP library blocks for 0.2 s, which the first sync shall not wait for.
-    """
-    await observer.wait_first_sync(_SERVERS_WAIT_SECONDS)
-    async with asyncio.TaskGroup() as group:
-        if config.healthz_bind_address:
-            from nodeproxy.server.health_server import HealthServer
-
-            server = HealthServer(config.healthz_bind_address, health, metrics)
-            group.create_task(server.run(), name="health-server")
-        if config.metrics_bind_address:
-            from nodeproxy.server.metrics_server import MetricsServer
-
-            metrics_server = MetricsServer(config.metrics_bind_address, metrics, config.proxy_mode)
-            group.create_task(metrics_server.run(), name="metrics-server")
 
 
 async def _run_until_signal(parts: list[Part]) -> None:

@@ -2,6 +2,9 @@
 
 A series costs one dictionary entry and one line a scrape; the client library's objects cost a
 hundred times that, which matters once there are series for each Service.
+
+Each metric is changed by one thread and may be written as text by another: values are copied, in
+one step of the interpreter, before they are walked.
 """
 
 from __future__ import annotations
@@ -25,14 +28,18 @@ class Metric:
     def __init__(self, name: str, help_text: str, label_names: Sequence[str] = ()) -> None:
         """A metric without series; one without labels starts at zero."""
         self.name = name
-        self._help_text = help_text
-        self._label_names = tuple(label_names)
+        self.help_text = help_text
+        self.label_names = tuple(label_names)
         self._values: dict[Labels, float] = {} if label_names else {(): 0}
+
+    def reset(self) -> None:
+        """Forget all values."""
+        self._values = {} if self.label_names else {(): 0}
 
     def lines(self) -> Iterator[str]:
         """The metric as text, without line ends; nothing while there is no series."""
         if self._has_series():
-            yield f"# HELP {self.name} {self._help_text}"
+            yield f"# HELP {self.name} {self.help_text}"
             yield f"# TYPE {self.name} {self.kind}"
             yield from self._series()
 
@@ -40,13 +47,13 @@ class Metric:
         return bool(self._values)
 
     def _series(self) -> Iterator[str]:
-        for labels, value in self._values.items():
+        for labels, value in self._values.copy().items():
             yield f"{self.name}{self._braces(labels)} {_number(value)}"
 
     def _braces(self, labels: Labels, extra: str = "") -> str:
         pairs = [
             f'{name}="{_escaped(value)}"'
-            for name, value in zip(self._label_names, labels, strict=True)
+            for name, value in zip(self.label_names, labels, strict=True)
         ]
         if extra:
             pairs.append(extra)
@@ -87,22 +94,23 @@ class Histogram(Metric):
     ) -> None:
         """A histogram without series; buckets are upper bounds in rising order."""
         super().__init__(name, help_text, label_names)
-        self._buckets = tuple(buckets)
+        self.buckets = tuple(buckets)
         self._counts: dict[Labels, list[int]] = {}
         self._sums: dict[Labels, float] = {}
 
     def observe(self, value: float, *labels: str) -> None:
         """Count one value; a bound belongs to the bucket below it."""
-        counts = self._counts.setdefault(labels, [0] * (len(self._buckets) + 1))
-        counts[bisect_left(self._buckets, value)] += 1
+        # The sum first: whoever finds the counts on another thread finds the sum too.
         self._sums[labels] = self._sums.get(labels, 0.0) + value
+        counts = self._counts.setdefault(labels, [0] * (len(self.buckets) + 1))
+        counts[bisect_left(self.buckets, value)] += 1
 
     def _has_series(self) -> bool:
         return bool(self._counts)
 
     def _series(self) -> Iterator[str]:
-        bounds = [*(_number(bound) for bound in self._buckets), "+Inf"]
-        for labels, counts in self._counts.items():
+        bounds = [*(_number(bound) for bound in self.buckets), "+Inf"]
+        for labels, counts in self._counts.copy().items():
             total = 0
             for bound, count in zip(bounds, counts, strict=True):
                 total += count

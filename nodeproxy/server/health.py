@@ -1,20 +1,23 @@
 """Whether the agent keeps up, is ready, and whether its node should get traffic (HZ-1..HZ-6).
 
 Pure: monotonic seconds come in as `now`, for what is late; wall-clock times as `at`, for what
-people read.
+people read. Written by the sync loop and read by the servers on their own thread: every change
+replaces one frozen value by another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from nodeproxy.model.addresses import Family
 from nodeproxy.model.node import NodeInfo
+from nodeproxy.sources.base import SourceStatus
 
 HEALTH_TIMEOUT_SECONDS = 60.0
-"""Twice the sync period of 30 s (LIFE-1)."""
+"""Twice the default sync period of 30 s (LIFE-1)."""
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 """The zero time, as Go prints it."""
@@ -35,6 +38,10 @@ class HealthReport(msgspec.Struct, frozen=True):
     at: datetime
     is_node_eligible: bool
     families: dict[Family, FamilyHealth]
+    sources: dict[str, dict[str, object]] = {}
+    """How fresh the view of the cluster is, by kind, as it is told. It decides nothing: rules stay
+    right while nobody can change the cluster, and a load balancer that takes every node out when
+    the API server is away makes things worse."""
 
     @property
     def is_healthy(self) -> bool:
@@ -58,7 +65,12 @@ class HealthReport(msgspec.Struct, frozen=True):
     def readyz(self) -> tuple[bool, bytes]:
         """Verdict and body of /readyz, which kube-proxy does not have (HZ-1)."""
         status = {family: health.is_programmed for family, health in self.families.items()}
-        body = {"currentTime": rfc3339(self.at), "ready": self.is_ready, "status": status}
+        body = {
+            "currentTime": rfc3339(self.at),
+            "ready": self.is_ready,
+            "status": status,
+            "sources": self.sources,
+        }
         return self.is_ready, msgspec.json.encode(body)
 
     def _body(self, is_good: bool, extra: dict[str, bool]) -> bytes:
@@ -74,17 +86,17 @@ class HealthReport(msgspec.Struct, frozen=True):
                     family: {"lastUpdated": rfc3339(f.last_updated), "healthy": f.is_healthy}
                     for family, f in self.families.items()
                 },
+                "sources": self.sources,
             }
         )
 
 
-class _Progress:
-    """What is remembered of one family; mutable, owned by its HealthState."""
+class _Progress(msgspec.Struct, frozen=True):
+    """What is remembered of one family."""
 
-    def __init__(self, at: datetime) -> None:
-        self.last_updated = at
-        self.pending_since: float | None = None
-        self.is_programmed = False
+    last_updated: datetime
+    pending_since: float | None = None
+    is_programmed: bool = False
 
 
 class HealthState:
@@ -107,31 +119,31 @@ class HealthState:
         """
         self._timeout_seconds = timeout_seconds
         self._is_node_eligible = not is_node_required
+        # Mutable state: replaced as a whole, because servers on another thread read it.
         self._progress: dict[Family, _Progress] = {}
 
     def loop_started(self, family: Family, at: datetime) -> None:
         """The family is going to be programmed from now on."""
-        self._progress[family] = _Progress(at)
+        self._replace(family, _Progress(at))
 
     def queued(self, family: Family, now: float) -> None:
         """There is work; the oldest work that is not done counts."""
         progress = self._progress[family]
         if progress.pending_since is None:
-            progress.pending_since = now
+            self._replace(family, msgspec.structs.replace(progress, pending_since=now))
 
     def synced(self, family: Family, at: datetime) -> None:
         """All work of the family has been done; the lateness of others stays (HZ-5)."""
-        progress = self._progress[family]
-        progress.pending_since = None
-        progress.last_updated = at
-        progress.is_programmed = True
+        self._replace(family, _Progress(at, None, True))
 
     def saw_node(self, node: NodeInfo) -> None:
         """The own Node is known; once seen, it is not forgotten when its object goes (NODE-5)."""
         self._is_node_eligible = not node.is_being_deleted
 
-    def report(self, now: float, at: datetime) -> HealthReport:
-        """How things stand."""
+    def report(
+        self, now: float, at: datetime, statuses: Sequence[SourceStatus] = ()
+    ) -> HealthReport:
+        """How things stand; `statuses` as the source tells them now."""
         return HealthReport(
             at,
             self._is_node_eligible,
@@ -141,11 +153,29 @@ class HealthState:
                 )
                 for family, progress in self._progress.items()
             },
+            {status.kind: _freshness(status, now) for status in statuses},
         )
+
+    def is_healthy(self, now: float) -> bool:
+        """The same as `report(...).is_healthy`, for those who ask often."""
+        return not any(self._is_late(progress, now) for progress in self._progress.values())
+
+    def _replace(self, family: Family, progress: _Progress) -> None:
+        self._progress = {**self._progress, family: progress}
 
     def _is_late(self, progress: _Progress, now: float) -> bool:
         pending_since = progress.pending_since
         return pending_since is not None and now - pending_since >= self._timeout_seconds
+
+
+def _freshness(status: SourceStatus, now: float) -> dict[str, object]:
+    """The age of what is known of a kind; null before anything was heard."""
+    heard = status.last_event
+    return {
+        "synced": status.is_synced,
+        "connected": status.is_connected,
+        "silentSeconds": None if heard is None else round(max(0.0, now - heard), 3),
+    }
 
 
 def rfc3339(at: datetime) -> str:

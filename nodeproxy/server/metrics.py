@@ -1,7 +1,8 @@
 """What the agent counts, under the names dashboards of kube-proxy know (MET-2).
 
 Numbers that kube-proxy has keep its names, prefix `kubeproxy_`; those it has not begin with
-`nodeproxy_`. Only what is really measured is exposed.
+`nodeproxy_`. Only what is really measured is exposed, and nothing has a series for each Service.
+docs/metrics.md is written from this module (`python -m nodeproxy.server.catalog`).
 """
 
 from __future__ import annotations
@@ -12,17 +13,26 @@ from nodeproxy import __version__
 from nodeproxy.backends.base import CommitReport
 from nodeproxy.config.gates import KNOWN_GATES, FeatureGates
 from nodeproxy.model.addresses import Family
-from nodeproxy.model.events import Kind, Rejected, Removed, SourceEvent, Upserted
+from nodeproxy.model.events import Rejected, SourceEvent
+from nodeproxy.plan.types import PlanDelta
 from nodeproxy.server.exposition import Counter, Gauge, Histogram, Metric
+from nodeproxy.server.plan_metrics import PlanMetrics
 from nodeproxy.server.process import process_metrics
+from nodeproxy.server.source_metrics import source_metrics
+from nodeproxy.server.sync_metrics import FAMILY_LABEL, ChangeMetrics, SyncMetrics
 from nodeproxy.sources.base import SourceStatus
+from nodeproxy.state.triggers import Trigger
 
-_FAMILY = ("ip_family",)
-_KIND = ("kind",)
+Collector = Callable[[], Iterable[Metric]]
+"""Makes metrics at a scrape, on the thread of the servers: it reads whole values only."""
 
 
 class AgentMetrics:
-    """Every number of the agent; mutable, changed by the sync loop and the servers only."""
+    """Every number of the agent; mutable.
+
+    Each metric is changed by one thread: `healthz` and `livez` by the servers, the others by the
+    sync loop. The servers read all of them.
+    """
 
     def __init__(
         self,
@@ -36,26 +46,37 @@ class AgentMetrics:
             source_statuses: asked at each scrape.
         """
         self._source_statuses = source_statuses
+        self._collectors: list[Collector] = []
         self.healthz = Counter(
             "kubeproxy_proxy_healthz_total", "Answers of /healthz by code.", ["code"]
         )
         self.livez = Counter("kubeproxy_proxy_livez_total", "Answers of /livez by code.", ["code"])
-        self._sync = _SyncMetrics()
-        self._changes = {
-            kind: Counter(
-                f"kubeproxy_sync_proxy_rules_{name}_changes_total", f"Changes of {kind} objects."
-            )
-            for name, kind in (("service", Kind.SERVICE), ("endpoint", Kind.ENDPOINT_SLICE))
-        }
+        self._sync = SyncMetrics()
+        self._changes = ChangeMetrics()
+        self._plan = PlanMetrics()
+        self._flow_seconds = Histogram(
+            "kubeproxy_conntrack_reconciler_sync_duration_seconds",
+            "Duration of looks for stale flows in the connection tracking table.",
+            FAMILY_LABEL,
+        )
+        self._flows_deleted = Counter(
+            "kubeproxy_conntrack_reconciler_deleted_entries_total",
+            "Stale flows deleted from the connection tracking table.",
+            FAMILY_LABEL,
+        )
         self._rejected = Counter(
             "nodeproxy_source_rejected_objects_total",
             "Objects that could not be decoded; what was known of them stays in force.",
-            _KIND,
+            ["kind"],
         )
         self._services = Gauge("nodeproxy_services", "Services that are programmed or tried.")
         self._endpoints = Gauge("nodeproxy_endpoints", "Endpoints known, ready or not.")
         self._problems = Gauge(
             "nodeproxy_problems", "Mistakes in objects of the cluster that are worked around."
+        )
+        self._conflicts = Gauge(
+            "nodeproxy_conflicts",
+            "Service ports that lack an address or port because another Service has it.",
         )
         self._quarantined = Gauge(
             "nodeproxy_quarantined_service_ports",
@@ -68,10 +89,13 @@ class AgentMetrics:
         for event in events:
             if isinstance(event, Rejected):
                 self._rejected.add(1, event.kind)
-            elif isinstance(event, Upserted | Removed):
-                kind = Kind.ENDPOINT_SLICE if event.kind is Kind.ENDPOINTS else event.kind
-                if kind in self._changes:
-                    self._changes[kind].add(1)
+            else:
+                self._changes.count(event)
+        self._changes.publish()
+
+    def decided(self, delta: PlanDelta) -> None:
+        """The plan changed."""
+        self._plan.decided(delta)
 
     def observe_queued(self, families: Iterable[Family], at: float) -> None:
         """A sync was asked for; `at` in seconds since the epoch."""
@@ -82,7 +106,7 @@ class AgentMetrics:
         self,
         report: CommitReport | None,
         *,
-        families: Iterable[Family],
+        families: Sequence[Family],
         seconds: float,
         at: float,
     ) -> None:
@@ -94,95 +118,62 @@ class AgentMetrics:
             seconds: how long it took, from deciding to the kernel's answer.
             at: when it ended, in seconds since the epoch.
         """
-        for family in families:
-            self._sync.observe(family, seconds, at, is_success=report is not None)
+        self._sync.observe(report, families, seconds, at)
         if report is not None:
-            self._sync.operations.add(report.operations)
-            self._sync.read_backs.add(report.read_backs)
+            self._plan.publish(families)
+            self._changes.settle()
+
+    def observe_settled(self, triggers: Iterable[Trigger], at: float) -> None:
+        """All that was told is in force: after a commit, or because there was nothing to write.
+
+        Args:
+            triggers: the changes behind it, as `ClusterState.take_triggers` returns them (EP-31).
+            at: now, in seconds since the epoch.
+        """
+        self._changes.settle()
+        for trigger in triggers:
+            self._sync.programming.observe(max(0.0, at - trigger.at), trigger.family)
+
+    def observe_flows(self, family: Family, seconds: float, deleted: int) -> None:
+        """Stale flows were looked for (CT-13)."""
+        self._flow_seconds.observe(seconds, family)
+        self._flows_deleted.add(deleted, family)
 
     def observe_state(
-        self, *, services: int, endpoints: int, problems: int, quarantined: int
+        self, *, services: int, endpoints: int, problems: int, quarantined: int, conflicts: int = 0
     ) -> None:
         """How much there is at present."""
         self._services.set(services)
         self._endpoints.set(endpoints)
         self._problems.set(problems)
+        self._conflicts.set(conflicts)
         self._quarantined.set(quarantined)
+
+    def collect_from(self, collector: Collector) -> None:
+        """Expose what this makes, too."""
+        self._collectors.append(collector)
 
     def exposition(self, now: float) -> str:
         """Everything, as text; `now` in monotonic seconds, for the silence of the sources."""
         lines: list[str] = []
-        for metric in self._metrics(now):
+        for metric in self.metrics(now):
             lines.extend(metric.lines())
         return "\n".join(lines) + "\n"
 
-    def _metrics(self, now: float) -> Iterator[Metric]:
+    def metrics(self, now: float) -> Iterator[Metric]:
+        """Everything that is exposed."""
         yield from self._constant
         yield from self._sync.metrics()
-        yield from self._changes.values()
+        yield from self._changes.metrics()
+        yield from self._plan.metrics()
+        yield from (self._flow_seconds, self._flows_deleted)
         yield from (self.healthz, self.livez)
-        yield from (self._services, self._endpoints, self._problems, self._quarantined)
-        yield self._rejected
+        yield from (self._services, self._endpoints, self._problems, self._conflicts)
+        yield from (self._quarantined, self._rejected)
         yield from source_metrics(self._source_statuses(), now)
+        for collector in self._collectors:
+            yield from collector()
         yield from process_metrics()
-
-
-class _SyncMetrics:
-    """What syncs did; kube-proxy has one sync a family, here one covers both."""
-
-    def __init__(self) -> None:
-        prefix = "kubeproxy_sync_proxy_rules"
-        self.duration = Histogram(
-            f"{prefix}_duration_seconds", "Duration of syncs, failed ones too.", _FAMILY
-        )
-        self.last_success = Gauge(
-            f"{prefix}_last_timestamp_seconds", "End of the last successful sync.", _FAMILY
-        )
-        self.last_queued = Gauge(
-            f"{prefix}_last_queued_timestamp_seconds", "Last time a sync was asked for.", _FAMILY
-        )
-        self.failures = Counter(
-            f"{prefix}_nftables_sync_failures_total", "Syncs that failed.", _FAMILY
-        )
-        self.operations = Counter(
-            "nodeproxy_kernel_operations_total",
-            "Elements, rules, chains, sets and tables added or removed.",
-        )
-        self.read_backs = Counter(
-            "nodeproxy_mirror_read_backs_total",
-            "Times the kernel's content was read because ours might differ from it.",
-        )
-
-    def observe(self, family: Family, seconds: float, at: float, *, is_success: bool) -> None:
-        self.duration.observe(seconds, family)
-        self.failures.add(0 if is_success else 1, family)
-        if is_success:
-            self.last_success.set(at, family)
-
-    def metrics(self) -> Sequence[Metric]:
-        return (
-            self.duration,
-            self.last_success,
-            self.last_queued,
-            self.failures,
-            self.operations,
-            self.read_backs,
-        )
-
-
-def source_metrics(statuses: Sequence[SourceStatus], now: float) -> Iterator[Metric]:
-    """How fresh the view of the cluster is, by kind."""
-    synced = Gauge("nodeproxy_source_synced", "1 if the kind is known completely.", _KIND)
-    connected = Gauge("nodeproxy_source_connected", "1 while changes are followed.", _KIND)
-    silence = Gauge("nodeproxy_source_silence_seconds", "Since the last sign of life.", _KIND)
-    relists = Counter("nodeproxy_source_lists_total", "Complete lists fetched.", _KIND)
-    for status in statuses:
-        synced.set(status.is_synced, status.kind)
-        connected.set(status.is_connected, status.kind)
-        relists.add(status.relists, status.kind)
-        if status.last_event is not None:
-            silence.set(round(now - status.last_event, 3), status.kind)
-    return iter((synced, connected, silence, relists))
 
 
 def _constant_metrics(gates: FeatureGates) -> Iterator[Metric]:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-from nodeproxy.model.addresses import Family
+from nodeproxy.model.addresses import FAMILIES, Family
+from nodeproxy.model.events import Kind
 from nodeproxy.model.node import NodeInfo
 from nodeproxy.server.health import HealthReport, HealthState, rfc3339
+from nodeproxy.sources.base import SourceStatus
 
 START = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -36,7 +38,7 @@ def test_an_idle_agent_stays_healthy_for_ever():
     assert json.loads(body)["lastUpdated"] == rfc3339(at(10**7))
 
 
-def test_the_body_of_healthz_is_kube_proxys():
+def test_the_body_of_healthz_is_kube_proxys_with_the_sources_behind():
     """HZ-2."""
     state = started()
     state.synced(Family.IPV4, at(1.5))
@@ -48,7 +50,7 @@ def test_the_body_of_healthz_is_kube_proxys():
         b'"currentTime":"2026-11-23T12:00:02.250000000Z",'
         b'"nodeEligible":true,"healthy":true,"status":{'
         b'"IPv4":{"lastUpdated":"2026-11-23T12:00:01.500000000Z","healthy":true},'
-        b'"IPv6":{"lastUpdated":"2026-11-23T12:00:00.000000000Z","healthy":true}}}'
+        b'"IPv6":{"lastUpdated":"2026-11-23T12:00:00.000000000Z","healthy":true}},"sources":{}}'
     )
 
 
@@ -180,3 +182,77 @@ def test_late_work_does_not_make_it_unready():
     state.queued(Family.IPV4, 1001.0)
 
     assert report(state, 1000).is_ready
+
+
+def test_the_age_of_what_is_known_is_told_by_kind():
+    statuses = [
+        SourceStatus(Kind.SERVICE, True, True, 995.5, "", 1),
+        SourceStatus(Kind.NODE, False, False, None, "not reached", 0),
+    ]
+
+    _, body = started().report(1000.0, START, statuses).livez()
+
+    assert json.loads(body)["sources"] == {
+        "Service": {"synced": True, "connected": True, "silentSeconds": 4.5},
+        "Node": {"synced": False, "connected": False, "silentSeconds": None},
+    }
+
+
+class Sequence:
+    """TS-1106: a timeout of 10 s, and a clock that is turned by hand."""
+
+    def __init__(self) -> None:
+        self.state = HealthState(timeout_seconds=10)
+        self.state.saw_node(NodeInfo("node-1"))
+        for family in FAMILIES:
+            self.state.loop_started(family, START)
+        self.seconds = 0.0
+
+    def queue(self, *families: Family) -> None:
+        for family in families:
+            self.state.queued(family, 1000.0 + self.seconds)
+
+    def update(self, *families: Family) -> None:
+        for family in families:
+            self.state.synced(family, at(self.seconds))
+
+    def healthy_after(self, seconds: float) -> list[bool]:
+        """/healthz, /livez and each family."""
+        self.seconds += seconds
+        report_ = report(self.state, self.seconds)
+        families = [report_.families[family].is_healthy for family in FAMILIES]
+        return [report_.healthz()[0], report_.livez()[0], *families]
+
+
+def test_health_over_time_is_kube_proxys():
+    """TS-1106."""
+    v4, v6 = FAMILIES
+    on = Sequence()
+    steps = [on.healthy_after(0)]
+
+    on.update(v4, v6)
+    steps.append(on.healthy_after(25))
+    on.queue(v4)
+    steps.append(on.healthy_after(25))
+    on.update(v4, v6)
+    steps.append(on.healthy_after(0))
+    on.queue(v6)
+    steps.append(on.healthy_after(25))
+    on.update(v4)
+    steps.append(on.healthy_after(0))
+    on.queue(v4)
+    steps.append(on.healthy_after(25))
+    on.update(v4, v6)
+    steps.append(on.healthy_after(0))
+
+    yes, no = True, False
+    assert steps == [
+        [yes, yes, yes, yes],
+        [yes, yes, yes, yes],
+        [no, no, no, yes],
+        [yes, yes, yes, yes],
+        [no, no, yes, no],
+        [no, no, yes, no],
+        [no, no, no, no],
+        [yes, yes, yes, yes],
+    ]

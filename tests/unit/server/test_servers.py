@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -11,13 +12,17 @@ import aiohttp
 import pytest
 
 from nodeproxy.config.schema import ListenAddress, ProxyMode
+from nodeproxy.errors import ListenFailed
 from nodeproxy.model.addresses import Family
+from nodeproxy.model.events import Kind
 from nodeproxy.model.node import NodeInfo
 from nodeproxy.server.health import HealthState
 from nodeproxy.server.health_server import HealthServer
 from nodeproxy.server.http import HttpServer
+from nodeproxy.server.http1 import Answer
 from nodeproxy.server.metrics import AgentMetrics
-from nodeproxy.server.metrics_server import MetricsServer
+from nodeproxy.server.metrics_server import Facts, MetricsServer
+from nodeproxy.sources.base import SourceStatus
 
 ANY_PORT = ListenAddress("127.0.0.1", 0)
 NOW = datetime.now(UTC)
@@ -77,6 +82,19 @@ async def test_answers_are_counted_by_code():
     assert 'kubeproxy_proxy_livez_total{code="200"} 1' in text
 
 
+async def test_the_age_of_what_is_known_is_told_and_makes_nobody_unhealthy():
+    """An API server that is away does not make the rules wrong."""
+    status = SourceStatus(Kind.SERVICE, True, False, None, "connection refused", 1)
+    server = HealthServer(ANY_PORT, healthy(), AgentMetrics(), lambda: [status])
+
+    async with running(server) as url:
+        answers = [await get(url + path) for path in ("/healthz", "/livez", "/readyz")]
+
+    sources = {"Service": {"synced": True, "connected": False, "silentSeconds": None}}
+    assert [json.loads(body)["sources"] for _, _, body in answers] == [sources] * 3
+    assert [status for status, _, _ in answers] == [200, 200, 503]
+
+
 async def test_readyz_waits_for_the_first_programmed_rules():
     state = healthy()
     server = HealthServer(ANY_PORT, state, AgentMetrics())
@@ -109,7 +127,7 @@ async def test_head_gets_the_answer_without_its_body():
     ("path", "body"), [("/proxyMode", "nftables"), ("/healthz", "ok"), ("/healthz/ping?x=1", "ok")]
 )
 async def test_the_metrics_server_tells_mode_and_life(path: str, body: str):
-    server = MetricsServer(ANY_PORT, AgentMetrics(), ProxyMode.NFTABLES)
+    server = MetricsServer(ANY_PORT, AgentMetrics(), Facts(mode=ProxyMode.NFTABLES))
 
     async with running(server) as url:
         status, response, text = await get(url + path)
@@ -119,7 +137,7 @@ async def test_the_metrics_server_tells_mode_and_life(path: str, body: str):
 
 
 async def test_the_metrics_are_served_in_prometheus_format():
-    server = MetricsServer(ANY_PORT, AgentMetrics(), ProxyMode.NFTABLES)
+    server = MetricsServer(ANY_PORT, AgentMetrics(), Facts(mode=ProxyMode.NFTABLES))
 
     async with running(server) as url:
         status, response, text = await get(f"{url}/metrics")
@@ -162,7 +180,7 @@ async def test_a_taken_address_is_tried_again_every_five_seconds_and_told_once(
     address = ListenAddress("127.0.0.1", blocker.getsockname()[1])
     pauses = Pauses(blocker, attempts=3)
 
-    async with running(HealthServer(address, healthy(), AgentMetrics(), pauses)) as url:
+    async with running(HealthServer(address, healthy(), AgentMetrics(), pause=pauses)) as url:
         status, _, _ = await get(f"{url}/livez")
 
     assert status == 200
@@ -172,6 +190,31 @@ async def test_a_taken_address_is_tried_again_every_five_seconds_and_told_once(
         'error="Address already in use"; the agent works without, retrying every 5 s',
         f"listening server=health address={address} failed_attempts=3",
     ]
+
+
+async def test_a_taken_address_ends_a_server_that_shall_fail_hard():
+    """LIFE-7."""
+    with socket.create_server(("127.0.0.1", 0)) as blocker:
+        address = ListenAddress("127.0.0.1", blocker.getsockname()[1])
+        server = HealthServer(address, healthy(), AgentMetrics(), is_bind_failure_fatal=True)
+
+        with pytest.raises(ListenFailed) as failure:
+            await server.run()
+
+    assert str(failure.value).startswith(
+        f"the health server cannot listen on {address}: Address already in use."
+    )
+
+
+async def test_a_folder_answers_what_is_below_it_and_has_no_path_of_its_own():
+    server = HttpServer(
+        "x", ANY_PORT, {"/a/": lambda r: Answer(200, "text/plain", r.path.encode())}
+    )
+
+    async with running(server) as url:
+        found = [(await get(url + path))[0] for path in ("/a/", "/a/b", "/a", "/")]
+
+    assert found == [200, 200, 404, 404]
 
 
 async def test_a_cancelled_server_frees_its_address():
