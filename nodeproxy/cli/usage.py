@@ -8,6 +8,27 @@ import click
 
 from nodeproxy.config.nearest import did_you_mean
 
+_REMOVED_FLAGS = frozenset(
+    {
+        "add-dir-header",
+        "alsologtostderr",
+        "cleanup-ipvs",
+        "log-backtrace-at",
+        "log-dir",
+        "log-file",
+        "log-file-max-size",
+        "logtostderr",
+        "one-output",
+        "proxy-port-range",
+        "resource-container",
+        "skip-headers",
+        "skip-log-headers",
+        "stderrthreshold",
+        "udp-timeout",
+    }
+)
+"""What still stands in old DaemonSets and units; kube-proxy 1.36 refuses it as well."""
+
 
 def explain_usage_error(error: click.UsageError, where: str) -> str:
     """`nodeproxy run: --proxy-mod: unknown flag; did you mean --proxy-mode? ...`.
@@ -33,4 +54,6 @@ def explain_command(name: str, known: Sequence[str]) -> str:
 
 def _explain_flag(spelling: str, known: Sequence[str]) -> str:
     name = spelling.lstrip("-").replace("_", "-")
+    if name in _REMOVED_FLAGS:
+        return f"{spelling}: a flag of older kube-proxies without a successor; leave it out"
     return f"{spelling}: unknown flag; {did_you_mean(f'--{name}', known)}".rstrip("; ")

@@ -18,13 +18,13 @@ from nodeproxy.config.leftovers import note_what_is_idle
 from nodeproxy.config.reader import InvalidSettings, Reader
 from nodeproxy.config.schema import (
     Config,
-    ConntrackConfig,
     ListenAddress,
     LocalMode,
     Origin,
     OriginKind,
     ProxyMode,
     Remark,
+    config_from,
 )
 from nodeproxy.config.setting import MODE_SECTION, Setting
 
@@ -86,7 +86,7 @@ def parse_givens(givens: Iterable[Given], host_name: str, config_file: str = "")
         for setting in s.SETTINGS
         if setting.attribute not in found
     }
-    config = _config(found)
+    config = config_from(found)
     _compare_periods(reader, config)
     _refuse_two_sources(reader)
     note_what_is_idle(reader, config)
@@ -100,16 +100,6 @@ def parse_givens(givens: Iterable[Given], host_name: str, config_file: str = "")
         remarks=tuple(reader.remarks),
         unused=tuple(reader.unused),
     )
-
-
-def _config(found: Mapping[str, Any]) -> Config:
-    """The settings from their values by attribute."""
-    prefix = "conntrack."
-    conntrack = {
-        name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)
-    }
-    others = {name: value for name, value in found.items() if not name.startswith(prefix)}
-    return Config(conntrack=ConntrackConfig(**conntrack), **others)
 
 
 def _concrete(name: str, mode: ProxyMode) -> str:

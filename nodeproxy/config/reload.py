@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from nodeproxy.config.schema import Config
+from nodeproxy.config.schema import Config, config_from
 from nodeproxy.config.setting import Plain, Setting
 from nodeproxy.config.settings import SETTINGS
 
@@ -55,13 +55,11 @@ def compare(old: Config, new: Config) -> Reload:
 
 def taken_over(old: Config, new: Config) -> Config:
     """The settings in force after a reload: those of `new` where they are live, else of `old`."""
+    values = {s.attribute: s.value(new if s.is_live else old) for s in SETTINGS}
     return msgspec.structs.replace(
-        old,
-        **{
-            setting.attribute: setting.value(new)
-            for setting in SETTINGS
-            if setting.is_live and "." not in setting.attribute
-        },
+        config_from(values),
+        config_file=old.config_file,
+        flags=old.flags,
         origins=new.origins,
         remarks=new.remarks,
         unused=new.unused,

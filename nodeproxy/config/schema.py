@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -167,3 +168,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         if origin and origin.kind is OriginKind.FILE:
             return f"{origin}: {name}"
         return f"{self.config_file}: {name}" if self.config_file and not origin else flag
+
+
+def config_from(found: Mapping[str, Any]) -> Config:
+    """The settings from their values by attribute, `conntrack.min`."""
+    prefix = "conntrack."
+    conntrack = {
+        name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)
+    }
+    others = {name: value for name, value in found.items() if not name.startswith(prefix)}
+    return Config(conntrack=ConntrackConfig(**conntrack), **others)

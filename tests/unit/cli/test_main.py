@@ -46,6 +46,7 @@ def test_a_mistyped_command_is_answered_with_the_nearest(
         (["--proxy-mod=x"], "run: --proxy-mod: unknown flag; did you mean --proxy-mode? ("),
         (["--kube-config", "x"], "run: --kube-config: unknown flag; did you mean --kubeconfig?"),
         (["--zzz"], "run: --zzz: unknown flag (help: nodeproxy run --help)"),
+        (["--logtostderr"], "run: --logtostderr: a flag of older kube-proxies without a successor"),
         (["--config_=x"], "run: --config-: unknown flag; did you mean"),
         (["--proxy-mode"], "run: Option '--proxy-mode' requires an argument (help:"),
         (["extra"], "run: Got unexpected extra argument (extra) (help:"),

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Sequence
 
+import pytest
+import yaml
+from hypothesis import given as for_any
+from hypothesis import strategies
+
+from nodeproxy.config.fields import PEER_FIELDS
 from nodeproxy.config.file import read_file
+from nodeproxy.config.given import Given
+from nodeproxy.config.parse import parse_givens
+from nodeproxy.config.reader import InvalidSettings
 from tests.unit.config.texts import HEAD, OWN_HEAD
 
 
@@ -206,3 +215,43 @@ def test_json_is_a_configuration_file_too() -> None:
     text += '"kubeproxy.config.k8s.io/v1alpha1",\n"mode": "nftables"}'
 
     assert givens(text) == {"mode": "nftables"}
+
+
+FIELDS = sorted(PEER_FIELDS)
+VALUES = strategies.recursive(
+    strategies.none() | strategies.booleans() | strategies.floats() | strategies.text(max_size=9),
+    lambda inner: (
+        strategies.lists(inner, max_size=3)
+        | strategies.dictionaries(strategies.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+
+
+@for_any(strategies.binary(max_size=60))
+def test_no_bytes_are_more_than_a_mistake(data: bytes) -> None:
+    content = read_file(HEAD.encode() + data, "np.yaml")
+
+    assert all(text.startswith("np.yaml") for text in content.mistakes)
+
+
+@for_any(strategies.sampled_from(FIELDS), VALUES)
+def test_no_value_is_more_than_a_mistake(field: str, value: object) -> None:
+    *sections, leaf = field.split(".")
+    document: object = {leaf: value}
+    for section in reversed(sections):
+        document = {section: document}
+
+    content = read_file(HEAD.encode() + yaml.safe_dump(document).encode(), "np.yaml")
+
+    assert len(content.givens) <= 1
+    assert all(text.startswith("np.yaml") for text in judged(content.givens))
+
+
+def judged(givens: Sequence[Given]) -> tuple[str, ...]:
+    """The mistakes in what was given."""
+    try:
+        parse_givens(givens, "node-1", "np.yaml")
+    except InvalidSettings as exc:
+        return exc.messages
+    return ()
