@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple, assert_never
 
@@ -30,6 +31,7 @@ from nodeproxy.state.nodes import node_from
 from nodeproxy.state.service_cidrs import cidrs_from
 from nodeproxy.state.services import service_ports_from
 from nodeproxy.state.slices import groups_from_slice
+from nodeproxy.state.triggers import Trigger, Triggers
 
 _ENDPOINTS_OBJECT = ""
 """Name of the Endpoints object among the slices of its Service; no slice has an empty name."""
@@ -83,7 +85,14 @@ class ClusterState:
     Only the sync loop may call `apply`. The attributes are for reading.
     """
 
-    def __init__(self, node_name: str) -> None:
+    def __init__(self, node_name: str, since: float = math.inf) -> None:
+        """A state that knows nothing.
+
+        Args:
+            node_name: the own node.
+            since: when it began, in seconds since the epoch; changes of endpoints after that are
+                kept for `take_triggers`, none by default.
+        """
         self.node_name = node_name
         # The mutable state of the agent's view of the cluster is born here.
         self.services: dict[ServiceKey, tuple[ServicePort, ...]] = {}
@@ -98,6 +107,7 @@ class ClusterState:
         self._service_by_slice: dict[tuple[str, str], ServiceKey] = {}
         self._service_cidrs: dict[str, tuple[Cidr, ...]] = {}
         """By name of the object."""
+        self._triggers = Triggers(since)
 
     def apply(self, events: Iterable[SourceEvent]) -> Changes:
         """Take events in order, and tell what is different from before."""
@@ -132,6 +142,13 @@ class ClusterState:
         groups = (group for name in names for group in sources[name])
         return merge_endpoints(groups, family, key.port_name, key.protocol, self.node_name)
 
+    def take_triggers(self) -> list[Trigger]:
+        """When the changes happened that endpoints told of since the last call (EP-31).
+
+        For the sync loop, once what was decided is in force.
+        """
+        return self._triggers.take()
+
     @property
     def service_cidrs(self) -> tuple[Cidr, ...]:
         """The networks of all ServiceCIDRs, of both families: objects by name, each once (DP-11).
@@ -148,10 +165,13 @@ class ClusterState:
                 self._put_service(ServiceKey(event.namespace, event.name), ports, changes)
             case wire.EndpointSlice() as slice_:
                 owner, groups, problems = groups_from_slice(slice_)
-                self._put_slice((event.namespace, event.name), owner, groups, changes)
+                changed = self._put_slice((event.namespace, event.name), owner, groups, changes)
+                if changed and owner:
+                    self._triggers.note(owner, changed, slice_.metadata)
             case wire.Endpoints() as endpoints:
                 owner, groups, problems = groups_from_endpoints(endpoints)
-                self._put_groups(owner, _ENDPOINTS_OBJECT, groups, changes)
+                if changed := self._put_groups(owner, _ENDPOINTS_OBJECT, groups, changes):
+                    self._triggers.note(owner, changed, endpoints.metadata)
             case wire.Node() as node:
                 if event.name != self.node_name:
                     return ()
@@ -174,7 +194,8 @@ class ClusterState:
                 self._put_slice((event.namespace, event.name), None, (), changes)
             case Kind.ENDPOINTS:
                 service = ServiceKey(event.namespace, event.name)
-                self._put_groups(service, _ENDPOINTS_OBJECT, (), changes)
+                if self._put_groups(service, _ENDPOINTS_OBJECT, (), changes):
+                    self._triggers.forget(service)
             case Kind.NODE:
                 pass  # The last known zone and addresses stay in force (EP-54, NODE-5).
             case Kind.SERVICE_CIDR:
@@ -199,15 +220,21 @@ class ClusterState:
         owner: ServiceKey | None,
         groups: tuple[EndpointGroup, ...],
         changes: Changes,
-    ) -> None:
-        """Replace the content of a slice, which may have got another Service (EP-15)."""
+    ) -> tuple[Family, ...]:
+        """Replace the content of a slice, which may have got another Service (EP-15).
+
+        Returns:
+            The families in which it contributes something else to its present Service.
+        """
         former = self._service_by_slice.get(slice_key)
         if former is not None and former != owner:
-            self._put_groups(former, slice_key[1], (), changes)
+            if self._put_groups(former, slice_key[1], (), changes):
+                self._triggers.forget(former)
             del self._service_by_slice[slice_key]
-        if owner is not None:
-            self._put_groups(owner, slice_key[1], groups, changes)
-            self._service_by_slice[slice_key] = owner
+        if owner is None:
+            return ()
+        self._service_by_slice[slice_key] = owner
+        return self._put_groups(owner, slice_key[1], groups, changes)
 
     def _choose(self, kind: Kind | None, changes: Changes) -> None:
         """Let one kind count, and forget what the other told."""
@@ -242,22 +269,29 @@ class ClusterState:
         source: str,
         groups: tuple[EndpointGroup, ...],
         changes: Changes,
-    ) -> None:
-        """Replace what one source contributes to a Service; nothing leaves no trace (EP-12)."""
+    ) -> tuple[Family, ...]:
+        """Replace what one source contributes to a Service; nothing leaves no trace (EP-12).
+
+        Returns:
+            The families it is about; none if nothing is different, or if it does not count.
+        """
         sources = self._groups.get(service, {})
         former = sources.get(source, ())
         if groups == former:
-            return
+            return ()
+        families: tuple[Family, ...] = ()
         if _counts(source, self.endpoints_kind):
+            families = _families((*former, *groups))
             changes.services.add(service)
             # Counted as it changes: counting anew takes 3 ms at 10,000 slices, on every sync.
             self.endpoint_count += _address_count(groups) - _address_count(former)
         if groups:
             self._groups.setdefault(service, sources)[source] = groups
-            return
+            return families
         del sources[source]
         if not sources:
             del self._groups[service]
+        return families
 
     def _put_service_cidrs(self, name: str, cidrs: tuple[Cidr, ...], changes: Changes) -> None:
         if self._service_cidrs.get(name, ()) == cidrs:
@@ -286,6 +320,10 @@ def _counts(source: str, kind: Kind | None) -> bool:
 
 def _counting(sources: Iterable[str], kind: Kind | None) -> list[str]:
     return sorted([source for source in sources if _counts(source, kind)])
+
+
+def _families(groups: tuple[EndpointGroup, ...]) -> tuple[Family, ...]:
+    return tuple(dict.fromkeys([group.family for group in groups]))
 
 
 def _address_count(groups: tuple[EndpointGroup, ...]) -> int:
