@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from nodeproxy.config.document import peer_document
 from nodeproxy.config.schema import Config
-from nodeproxy.config.verbosity import apply_verbosity
+from nodeproxy.verbosity import apply_verbosity
 from nodeproxy.errors import ListenFailed
 from nodeproxy.model.addresses import FAMILIES, Family
 from nodeproxy.model.reports import Report, health_server_failed, metrics_server_failed
