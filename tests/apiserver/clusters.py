@@ -32,6 +32,9 @@ class Cluster(Protocol):
     def source(self, mode: EndpointMode = ..., limits: WatchLimits = ...) -> ApiServerSource:
         """A new source that reads this cluster."""
 
+    def credentials(self) -> Credentials:
+        """Who the agent is here."""
+
     async def put(self, obj: JsonObject) -> None:
         """Create an object in the namespace of the test, or replace it."""
 
@@ -54,7 +57,10 @@ class StandInCluster:
         mode: EndpointMode = EndpointMode.AUTOMATIC,
         limits: WatchLimits = QUICK_RETRIES,
     ) -> ApiServerSource:
-        return ApiServerSource(Credentials(BareUrl(self.url)), self.node_name, mode, limits)
+        return ApiServerSource(self.credentials(), self.node_name, mode, limits)
+
+    def credentials(self) -> Credentials:
+        return Credentials(BareUrl(self.url))
 
     async def put(self, obj: JsonObject) -> None:
         self.server.put(obj)
@@ -88,9 +94,10 @@ class RealCluster:
         mode: EndpointMode = EndpointMode.AUTOMATIC,
         limits: WatchLimits = QUICK_RETRIES,
     ) -> ApiServerSource:
-        return ApiServerSource(
-            Credentials(Kubeconfig(self._kubeconfig)), self.node_name, mode, limits
-        )
+        return ApiServerSource(self.credentials(), self.node_name, mode, limits)
+
+    def credentials(self) -> Credentials:
+        return Credentials(Kubeconfig(self._kubeconfig))
 
     async def put(self, obj: JsonObject) -> None:
         if obj["kind"] == "Service" and obj["spec"]["clusterIP"] != "None":
