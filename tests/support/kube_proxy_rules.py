@@ -9,7 +9,7 @@ from __future__ import annotations
 # ruff: noqa: E501
 from nodeproxy.model.addresses import Family
 
-_SERVICE = "7NLOQG4XHR5FB2TW"
+_SERVICE = "QNLOQG4XHR5FB2TW"
 _BALANCED = "MZKA3P6S2UYDQJ4E"
 _ENDPOINTS = ("3AVYIQNEPB7LHS5C", "W2JTD6KOX4RGZM3U")
 

@@ -14,7 +14,7 @@ from nodeproxy.node.leftovers.rules import (
 )
 from tests.support.kube_proxy_rules import foreign_ruleset
 
-SERVICE = "KUBE-SVC-7NLOQG4XHR5FB2TW"
+SERVICE = "KUBE-SVC-QNLOQG4XHR5FB2TW"
 ENDPOINT = "KUBE-SEP-3AVYIQNEPB7LHS5C"
 
 
@@ -35,12 +35,12 @@ def found_in(text: str) -> Belongings:
         ("mangle", "KUBE-KUBELET-CANARY"),
         ("mangle", "KUBE-IPTABLES-HINT"),
         ("nat", "KUBE-SVC-WEB"),
-        ("nat", "KUBE-SVC-7NLOQG4XHR5FB2TWX"),
+        ("nat", "KUBE-SVC-QNLOQG4XHR5FB2TWX"),
         ("filter", SERVICE),
         ("filter", "KUBE-MARK-MASQ"),
         ("mangle", "KUBE-SERVICES"),
         ("filter", "KUBE-ROUTER-INPUT"),
-        ("filter", "KUBE-POD-FW-7NLOQG4XHR5FB2TW"),
+        ("filter", "KUBE-POD-FW-QNLOQG4XHR5FB2TW"),
         ("filter", "INPUT"),
     ],
 )
@@ -50,7 +50,7 @@ def test_chains_of_others_are_not_of_kube_proxy(table: str, chain: str):
 
 @pytest.mark.parametrize("kind", ["SVC", "SVL", "EXT", "FW", "SEP", "XLB"])
 def test_chains_of_services_are_known_by_their_shape(kind: str):
-    chain = f"KUBE-{kind}-7NLOQG4XHR5FB2TW"
+    chain = f"KUBE-{kind}-QNLOQG4XHR5FB2TW"
 
     assert KUBE_PROXY.owns_chain("nat", chain)
     assert KUBE_PROXY.group("nat", chain) == f"KUBE-{kind}-*"
