@@ -25,6 +25,7 @@ Exit codes:
     0  done; for `run`, ended by SIGTERM or SIGINT with the rules left in place
     1  could not be done; the message says why and what helps
     2  the command line or the configuration file is wrong; nothing was touched
+    3  `cleanup` has only looked, and there is something to remove
   130  interrupted
 """
 

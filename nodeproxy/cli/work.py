@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from nodeproxy.config.schema import Config
+    from nodeproxy.model.leftovers import Origin, Search
 
 _T = TypeVar("_T")
 
@@ -43,6 +44,9 @@ class Work(Protocol):
     async def initialise(self, config: Config) -> Sequence[str]:
         """Set the sysctls and tell what was done, one line each (CFG-11)."""
 
+    def search(self, origin: Origin) -> Search:
+        """What the origin left in this network namespace; nothing is changed."""
+
     async def cleanup(self) -> Sequence[str]:
         """Remove every rule of ours and tell what was removed, one line each."""
 
@@ -71,6 +75,18 @@ class AgentWork:
         if any(outcome.is_failure for outcome in outcomes):
             raise SysctlsRefused(lines)
         return lines
+
+    def search(self, origin: Origin) -> Search:
+        """See `Work.search`."""
+        from nodeproxy.model.leftovers import Origin
+
+        if origin is Origin.NODEPROXY:
+            from nodeproxy.backends.nftables.cleanup import search
+
+            return search()
+        from nodeproxy.node.leftovers.search import search_leftovers
+
+        return search_leftovers(origin)
 
     async def cleanup(self) -> Sequence[str]:
         """See `Work.cleanup`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nodeproxy.config.schema import Config
+from nodeproxy.model.leftovers import Origin, Search
 
 
 class FakeWork:
@@ -16,6 +17,8 @@ class FakeWork:
         self.forms: list[str] = []
         self.initialised: list[Config] = []
         self.removed: Sequence[str] = ()
+        self.found = Search()
+        self.origins: list[Origin] = []
 
     async def run(self, config: Config) -> None:
         self._take(config)
@@ -28,6 +31,12 @@ class FakeWork:
     async def initialise(self, config: Config) -> Sequence[str]:
         self.initialised.append(config)
         return ["net.netfilter.nf_conntrack_max: 131072"]
+
+    def search(self, origin: Origin) -> Search:
+        self.origins.append(origin)
+        if self.failure:
+            raise self.failure
+        return self.found
 
     async def cleanup(self) -> Sequence[str]:
         if self.failure:

@@ -88,23 +88,6 @@ def test_render_knows_its_formats(capsys: pytest.CaptureFixture[str]) -> None:
     assert "'nft', 'plan'" in capsys.readouterr().err
 
 
-def test_cleanup_tells_what_it_removed(capsys: pytest.CaptureFixture[str]) -> None:
-    work = FakeWork()
-    work.removed = ["table ip nodeproxy", "table ip6 nodeproxy"]
-
-    code = main(["cleanup"], work)
-
-    assert code == 0
-    assert capsys.readouterr().out == "table ip nodeproxy\ntable ip6 nodeproxy\n"
-
-
-def test_cleanup_says_when_there_is_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["cleanup"], FakeWork())
-
-    assert code == 0
-    assert capsys.readouterr().out == "nothing to remove\n"
-
-
 @pytest.mark.parametrize(("flag", "level"), [("-v=3", logging.INFO), ("-v=4", logging.DEBUG)])
 def test_the_flag_sets_the_level_of_our_records(flag: str, level: int) -> None:
     main(["cleanup", flag], FakeWork())
