@@ -49,7 +49,10 @@ class Recorder(Protocol):
     """Takes reports; one that posts Events, or one that does nothing."""
 
     def emit(self, report: Report) -> None:
-        """Take a report. Never waits, never fails, and never promises that it arrives."""
+        """Take a report, from any thread.
+
+        Never waits, never fails, and never promises that it arrives.
+        """
 
     async def settle(self, timeout_seconds: float) -> None:
         """Wait until everything has arrived or the time is over, before the agent ends."""

@@ -7,7 +7,12 @@ import asyncio
 import pytest
 
 from nodeproxy.model.keys import ServiceKey
-from nodeproxy.model.reports import NodeEvent, in_conflict, service_health_server_failed
+from nodeproxy.model.reports import (
+    NodeEvent,
+    Report,
+    in_conflict,
+    service_health_server_failed,
+)
 from nodeproxy.sources.apiserver.events import EventRecorder
 from nodeproxy.sources.apiserver.events_outbox import OutboxLimits
 from tests.apiserver.clusters import Cluster
@@ -21,11 +26,12 @@ EAGER = OutboxLimits(series_pause_seconds=0.0)
 async def test_event_is_taken_and_its_series_too(cluster: Cluster, about: str):
     web = ServiceKey(cluster.namespace, "web")
     await cluster.put(service("web", cluster_ips=["10.96.0.1"]))
-    report = {
+    reports: dict[str, Report] = {
         "node": NodeEvent("Testing", "Test", "posted by a test of nodeproxy"),
         "service": service_health_server_failed(cluster.node_name, web, 30999, "in use"),
         "conflict": in_conflict(web, "10.96.0.1:80 belongs to another " + "x" * 2000),
-    }[about]
+    }
+    report = reports[about]
     recorder = EventRecorder(cluster.credentials(), cluster.node_name, EAGER)
 
     running = asyncio.create_task(recorder.run())

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import threading
 
 import msgspec
 
@@ -60,7 +61,9 @@ class EventRecorder:
         limits: OutboxLimits = _DEFAULT_LIMITS,
         rng: random.Random | None = None,
     ) -> None:
-        """Prepare; nothing is asked of the API server before there is something to post.
+        """Prepare, in the event loop that will run it.
+
+        Nothing is asked of the API server before there is something to post.
 
         Args:
             credentials: who we are and where the server is.
@@ -69,6 +72,8 @@ class EventRecorder:
             rng: for jitter and names.
         """
         rng = rng or random.Random()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._credentials = credentials
         self._node_name = node_name
         self._outbox = Outbox(limits, rng)
@@ -87,7 +92,14 @@ class EventRecorder:
         return self._outbox.dropped
 
     def emit(self, report: Report) -> None:
-        """Take a report; call it in the event loop."""
+        """Take a report, from any thread."""
+        if threading.get_ident() == self._thread:
+            self._take(report)
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so the agent is ending
+            self._loop.call_soon_threadsafe(self._take, report)
+
+    def _take(self, report: Report) -> None:
         self._outbox.add(report, clock.monotonic(), clock.utc_now())
         self._is_settled.clear()
         self._wake.set()

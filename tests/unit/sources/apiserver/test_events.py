@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -51,10 +51,6 @@ async def recording(
     assert isinstance(outcome, asyncio.CancelledError)
 
 
-async def happened(server: ApiServerStandIn, condition: Callable[[], bool]) -> None:
-    await server.wait_until(condition)
-
-
 def reasons(server: ApiServerStandIn) -> list[str]:
     return [event["reason"] for event in server.events]
 
@@ -79,6 +75,17 @@ async def test_report_arrives_as_an_event():
         ("Starting", "StartKubeProxy", "Normal")
     ]
     assert recorder.posted == 1
+
+
+async def test_report_of_another_thread_arrives():
+    """Servers have a thread of their own."""
+    server = ApiServerStandIn()
+
+    async with server.running() as url, recording(url) as recorder:
+        await asyncio.to_thread(recorder.emit, starting())
+        await server.wait_until(lambda: len(server.events) == 1)
+
+    assert reasons(server) == ["Starting"]
 
 
 async def test_repeats_are_counted_in_one_event():
@@ -189,7 +196,7 @@ async def test_missing_permission_is_told_once_with_the_remedy(caplog: pytest.Lo
 
     async with server.running() as url, recording(url) as recorder:
         recorder.emit(note(1))
-        await happened(server, lambda: posts(server) == 1)
+        await server.wait_until(lambda: posts(server) == 1)
         recorder.emit(note(2))
         await recorder.settle(0.0)
 
@@ -208,7 +215,7 @@ async def test_server_without_the_api_is_told_once(caplog: pytest.LogCaptureFixt
 
     async with server.running() as url, recording(url) as recorder:
         recorder.emit(note(1))
-        await happened(server, lambda: posts(server) == 1)
+        await server.wait_until(lambda: posts(server) == 1)
         await recorder.settle(0.0)
 
     assert "Kubernetes has events.k8s.io/v1 from 1.19 on" in caplog.text
@@ -246,7 +253,7 @@ async def test_flood_of_reports_is_posted_within_the_limits_and_stops_nobody():
     async with server.running() as url, recording(url, limits) as recorder:
         for number in range(5000):
             recorder.emit(note(number))
-        await happened(server, lambda: len(server.events) == 3)
+        await server.wait_until(lambda: len(server.events) == 3)
         await recorder.settle(0.0)
 
     assert posts(server) == 3
