@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from nodeproxy.config.document import own_document, peer_document
 from nodeproxy.config.reload import plain_text
 from nodeproxy.config.schema import Config
-from nodeproxy.config.settings import SETTINGS
+from nodeproxy.config.setting import Setting
+from nodeproxy.config.settings import DETECT_LOCAL_MODE, SETTINGS
 from nodeproxy.documents.output import format_yaml
 
 
@@ -31,8 +33,17 @@ def format_documents(config: Config, *, with_origins: bool = False) -> str:
 
 
 def _origins(config: Config) -> dict[str, str]:
-    names = (setting.concrete_name(config.proxy_mode) for setting in SETTINGS)
-    return {name: str(config.origins.get(name, "default")) for name in names}
+    return {
+        setting.concrete_name(config.proxy_mode): _origin(config, setting) for setting in SETTINGS
+    }
+
+
+def _origin(config: Config, setting: Setting[Any]) -> str:
+    """Where a value comes from, and what would be misleading to leave out."""
+    origin = str(config.origins.get(setting.concrete_name(config.proxy_mode), "default"))
+    if setting.name in config.unused:
+        return f"default ({origin} is ignored: {DETECT_LOCAL_MODE.name})"
+    return f"{origin} (no effect here)" if setting.idle and origin != "default" else origin
 
 
 def _table(config: Config) -> str:

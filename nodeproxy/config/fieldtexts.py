@@ -134,6 +134,8 @@ def _read_several(node: Node, place: Place, field: Field) -> tuple[Given | None,
         name = f"{place.name}[{index}]"
         if field.is_idle:
             parts.append(("", name, item.line))
+        elif item.scalar == "":
+            mistakes.append(f"{place.path}:{item.line}: {name}: blank; take it out")
         elif isinstance(item.scalar, str):
             parts.append((item.scalar, name, item.line))
         else:

@@ -7,6 +7,7 @@ in the file. A proxy mode that nodeproxy does not have becomes nftables.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -78,7 +79,7 @@ def _comments(config: Config) -> Iterator[tuple[str, str]]:
             meaning = "Feature gates"
         origin = config.origins.get(name)
         came = f" (was {origin.flag})" if origin and origin.kind is OriginKind.FLAG else ""
-        yield name, f"{meaning}{came}."
+        yield name, textwrap.fill(f"{meaning}{came}.", 90, break_on_hyphens=False)
     yield HEALTH_SERVER, "No server for /healthz, /livez and /readyz."
     yield METRICS_SERVER, "No server for /metrics."
 

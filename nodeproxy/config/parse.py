@@ -127,7 +127,8 @@ def _read_proxy_mode(reader: Reader) -> ProxyMode:
     """
     mode = reader.read(s.PROXY_MODE)
     given = reader.given(s.PROXY_MODE)
-    is_chosen = given is not None and bool(given.text)
+    # Of a mode that is a mistake nobody knows which section was meant.
+    is_chosen = given is not None and bool(given.text) and not reader.mistakes
     others = () if is_chosen else tuple(name for name in SECTIONS if name != mode)
     reader.sections = (str(mode), *others)
     return mode

@@ -98,3 +98,17 @@ def test_kube_proxy_is_not_given_what_it_refuses() -> None:
 def test_what_has_its_default_needs_no_second_document() -> None:
     assert own_document(load_config({}, "node-1")) == {}
     assert len(list(yaml.safe_load_all(format_documents(load_config({}, "node-1"))))) == 1
+
+
+def test_a_value_that_does_not_count_is_not_shown_as_if_it_did() -> None:
+    config = load_config(
+        {"detect-local-mode": "NodeCIDR", "cluster-cidr": "10.0.0.0/8", "kube-api-qps": "50"}, "n"
+    )
+
+    rows = {
+        row.split()[0]: row.split()[1:] for row in format_effective(config, "table").splitlines()
+    }
+    assert " ".join(rows["clusterCIDR"]) == (
+        '"" default (flag --cluster-cidr is ignored: detectLocalMode)'
+    )
+    assert " ".join(rows["clientConnection.qps"]) == "50.0 flag --kube-api-qps (no effect here)"

@@ -110,6 +110,7 @@ def test_zero_stands_for_the_default(field: str) -> None:
         ("configSyncPeriod: 30", "configSyncPeriod: 30 is not a duration; write it as 30s"),
         ("nodePortAddresses: primary", "nodePortAddresses: not a list; write [] for none"),
         ("nodePortAddresses: [1]", "nodePortAddresses[0]: not text; write it in quotes"),
+        ("nodePortAddresses: ['']", "nodePortAddresses[0]: blank; take it out"),
         ("featureGates: [A]", "featureGates: not a mapping of names to true or false"),
         ("featureGates: {A: 1}", "featureGates.A: not a boolean; write true or false"),
         ("conntrack: 3", "conntrack: not a mapping; its fields stand below it"),

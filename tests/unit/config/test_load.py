@@ -189,6 +189,13 @@ class TestSections:
         with pytest.raises(InvalidSettings, match=r"iptables\.masqueradeBit: \"32\" is not a num"):
             folder.load("mode: nftables\niptables: {masqueradeBit: 32}\n")
 
+    def test_of_a_wrong_mode_only_the_mode_is_told(self, folder: Folder) -> None:
+        with pytest.raises(InvalidSettings) as caught:
+            folder.load("mode: ipvs\niptables: {masqueradeAll: true, syncPeriod: 9s}\n")
+
+        assert len(caught.value.messages) == 1
+        assert caught.value.remarks == ()
+
     def test_without_a_mode_what_was_meant_for_iptables_stays_in_force(
         self, folder: Folder
     ) -> None:
