@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from lab import objects
+from lab import manifests, objects
 from lab.agent import HEALTH_ADDRESS, AgentProcess
 from lab.objects import Json, Port
 from lab.topology import CLIENT_ADDRESSES, NODE_ADDRESSES, NODE_NAME, Lab, private_node
 from lab.traffic import Answer, Conversation, Stream, ask
 from lab.waiting import eventually
-from tests.live.clusters import ApiCluster
+from tests.live.clusters import ApiCluster, ManifestCluster
 from tests.live.site import (
     HOST_PORT,
     LOOK_SECONDS,
@@ -70,6 +70,10 @@ def node_object(addresses: tuple[str, ...], pod_cidrs: tuple[str, ...], zone: st
     return node
 
 
+def put_manifest(directory: Path, addresses: tuple[str, ...]) -> None:
+    manifests.write_objects(directory, "node", [node_object(addresses, POD_CIDRS, "zone-a")])
+
+
 @contextlib.contextmanager
 def running(log: Path) -> Iterator[NodeSite]:
     """A lab with an agent that knows its node by the Node object alone."""
@@ -104,7 +108,7 @@ def status(site: NodeSite, path: str) -> int:
 
 
 @contextlib.contextmanager
-def addresses_added(site: NodeSite) -> Iterator[None]:
+def addresses_added(site: Site) -> Iterator[None]:
     site.node.ip(*(f"addr add {a}/{128 if ':' in a else 32} dev eth0" for a in MOVED))
     try:
         yield
@@ -168,6 +172,27 @@ def test_node_that_loses_its_old_address_keeps_every_connection_between_pods(tmp
     assert len(answers) == len(PACKET_KINDS)
     assert [stream.failures() for stream in asking] == [()] * len(PACKET_KINDS)
     assert is_running
+
+
+def test_node_object_in_a_file_is_followed_too(tmp_path: Path):
+    directory = tmp_path / "manifests"
+    directory.mkdir()
+    kind = PACKET_KINDS[0]
+    with private_node() as lab:
+        lab.serve(tcp=[POD_PORT], udp=[POD_PORT])
+        cluster = ManifestCluster(directory)
+        put_manifest(directory, NODE_ADDRESSES)
+        arguments = [*cluster.agent_arguments, *FLAGS]
+        with AgentProcess(lab.node, arguments, tmp_path / "agent") as agent:
+            site = Site(lab, cluster, agent)
+            web = site.published(site.backends(1))
+            with addresses_added(site):
+                first_answer(site.client, web.on_node(kind))
+                put_manifest(directory, MOVED)
+                moved = first_answer(site.client, web.on_node(kind, MOVED))
+                first_failure(site.client, web.on_node(kind), "refused")
+
+    assert moved.server == lab.pods[0].ipv4
 
 
 def test_pods_are_told_from_others_by_the_networks_the_node_has_now(
