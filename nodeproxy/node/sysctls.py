@@ -51,6 +51,8 @@ class Result(enum.StrEnum):
     MISSING = "missing"
     """The kernel has no such setting; later it may, as modules are loaded when they are needed."""
     REFUSED = "refused"
+    ENOUGH = "enough"
+    """Refused, and what is there is more than was wanted, which does no harm."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -62,16 +64,16 @@ class Outcome(msgspec.Struct, frozen=True):
     """None if it could not be read."""
     result: Result
     remedy: str = ""
-    """Why not, and what helps; of MISSING and REFUSED."""
+    """Why not, and what helps; empty if it is as wanted."""
 
     @property
     def is_failure(self) -> bool:
-        """True if the setting is not as wanted."""
+        """True if something should be done about it."""
         return self.result in (Result.MISSING, Result.REFUSED)
 
     def __str__(self) -> str:
         found = "" if self.found is None else f" instead of {self.found}"
-        if self.is_failure:
+        if self.remedy:
             return f"{self.name} is not set to {self.wanted}{found}: {self.remedy}"
         return f"{self.name}={self.wanted}{found if self.result is Result.DONE else ''}"
 
@@ -128,8 +130,8 @@ def _outcomes(settings: Collection[Setting], proc: Path, sys: Path) -> Iterator[
         file = proc.joinpath("sys", *setting.name.split("."))
         outcome = _write(setting, file, lambda found, value: found == value)
         yield outcome
-        # Buckets for a table that stays smaller would only cost memory.
-        if setting.name == MAX and not outcome.is_failure:
+        # Buckets for a table that stays as it is would be somebody else's to choose.
+        if setting.name == MAX and outcome.result in (Result.DONE, Result.UNCHANGED):
             yield _write(Setting(HASHSIZE, setting.value // 4), sys / _HASHSIZE_FILE, int.__ge__)
 
 
@@ -155,6 +157,8 @@ def _failed(setting: Setting, file: Path, found: int | None, exc: OSError | Valu
         cause = (isinstance(exc, OSError) and exc.strerror) or str(exc)
         help_ = f"run on the node: {_command(setting, file)}"
     result = Result.MISSING if is_missing else Result.REFUSED
+    if setting.name == MAX and found is not None and found > setting.value:
+        result = Result.ENOUGH
     remedy = f"{cause}; {help_}{_left_alone(setting.name)}"
     return Outcome(setting.name, setting.value, found, result, remedy)
 

@@ -48,6 +48,16 @@ def test_read_only_size_is_a_warning_and_timeouts_are_set(tracking: Namespace):
     assert found == "31\n"
 
 
+def test_read_only_size_that_is_larger_is_no_reason_to_worry(tracking: Namespace):
+    size = int(SIZE_FILE.read_text())
+
+    outcome = applied(tracking, ConntrackConfig(max_per_core=1, min=size - 1))[MAX]
+
+    assert outcome.result is Result.ENOUGH
+    assert not outcome.is_failure
+    assert f"is not set to {size - 1} instead of {size}: Permission denied" in str(outcome)
+
+
 def test_second_start_finds_everything_as_it_should_be(tracking: Namespace):
     config = ConntrackConfig(max_per_core=None, udp_seconds=31, udp_stream_seconds=61)
     applied(tracking, config)
