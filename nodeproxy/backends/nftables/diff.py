@@ -65,7 +65,7 @@ class Differ:
         self._deletes: dict[str, list[RawElement]] = {}
         self._adds: dict[str, list[RawElement]] = {}
         self._dropped: list[Operation] = []
-        self._assigned_slots: dict[tuple[int, int], tuple[Slots, Slots, Slots]] = {}
+        self._assignments: dict[tuple[int, int], tuple[Slots, list[int], Slots, Slots]] = {}
         self._change = Change(rebuilds_table=bool(content.unusable))
         if content.unusable:
             self._created.append(DeleteTable())
@@ -112,7 +112,7 @@ class Differ:
     def _slots(
         self, element: ElementId, installed: Slots, wanted: Slots, owner: PlanKey | None
     ) -> None:
-        slots = self._assigned(installed, wanted)
+        slots, other = self._assigned(installed, wanted)
         if slots is installed or slots == installed:
             return
         set_name, key = element
@@ -125,8 +125,6 @@ class Differ:
             ]
             return
         before = len(installed)
-        pairs = zip(slots, installed, strict=False)
-        other = [i for i, (data, old) in enumerate(pairs) if data is not old and data != old]
         for index in (*other, *range(before, len(slots))):
             slot_key = key + slot_bytes(index)
             if index < before and installed[index] is not None:
@@ -136,14 +134,19 @@ class Differ:
             if installed[index] is not None:
                 self._delete(set_name, key + slot_bytes(index), owner)
 
-    def _assigned(self, installed: Slots, wanted: Slots) -> Slots:
-        """The frontends of a pool share one vector: what is assigned to one is for all."""
+    def _assigned(self, installed: Slots, wanted: Slots) -> tuple[Slots, list[int]]:
+        """The slots as they will be, and those of the installed ones that change.
+
+        The frontends of a pool share one vector: what is assigned to one is for all.
+        """
         key = (id(installed), id(wanted))
-        if key not in self._assigned_slots:
-            # Both are kept, so that no other vector gets their identity meanwhile.
+        if key not in self._assignments:
             slots = assign_slots(installed, wanted)
-            self._assigned_slots[key] = (slots, installed, wanted)
-        return self._assigned_slots[key][0]
+            pairs = zip(slots, installed, strict=False)
+            other = [i for i, (data, old) in enumerate(pairs) if data is not old and data != old]
+            # Both vectors are kept, so that no other one gets their identity meanwhile.
+            self._assignments[key] = (slots, other, installed, wanted)
+        return self._assignments[key][:2]
 
     def _members(
         self, element: ElementId, installed: Members, wanted: Members, owner: PlanKey | None

@@ -49,7 +49,13 @@ def affinity_key(number: int) -> bytes:
 
 def target_data(addr: bytes, port: int) -> bytes:
     """Data of an endpoint map."""
-    return addr + struct.pack(">H2x", port)
+    return addr + _port_bytes(port)
+
+
+@lru_cache(maxsize=1024)
+def _port_bytes(port: int) -> bytes:
+    """The endpoints of a Service nearly always share a port."""
+    return struct.pack(">H2x", port)
 
 
 @lru_cache(maxsize=1024)
