@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 from nodeproxy.config.document import peer_document
 from nodeproxy.config.schema import Config
-from nodeproxy.verbosity import apply_verbosity
 from nodeproxy.errors import ListenFailed
 from nodeproxy.model.addresses import FAMILIES, Family
 from nodeproxy.model.reports import Report, health_server_failed, metrics_server_failed
@@ -25,6 +24,7 @@ from nodeproxy.server.metrics_server import Facts, MetricsServer
 from nodeproxy.server.service_health import ServiceHealthServers
 from nodeproxy.server.thread import LoopThread
 from nodeproxy.sources.base import SourceStatus
+from nodeproxy.verbosity import apply_verbosity
 
 
 def health_state_from(config: Config) -> HealthState:
