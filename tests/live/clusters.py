@@ -21,7 +21,7 @@ from typing import Literal, Protocol, TypeVar
 from lab import manifests, objects
 from lab.namespace import Namespace
 from lab.objects import Backend, Json, Port
-from tests.support.apiserver import ApiServerStandIn
+from tests.support.apiserver import ApiServerStandIn, Fail
 
 SourceName = Literal["manifests", "api-slices", "api-endpoints"]
 SOURCES: tuple[SourceName, ...] = ("manifests", "api-slices", "api-endpoints")
@@ -126,6 +126,14 @@ class ApiCluster:
     def put(self, obj: Json) -> None:
         """Create or replace any object."""
         self._call(lambda: self._server.put(obj))
+
+    def events(self) -> list[Json]:
+        """Events that were posted, as they are now."""
+        return self._call(lambda: self._server.events)
+
+    def inject(self, fault: Fail, path: str) -> None:
+        """Let requests below a path fail from now on."""
+        self._call(lambda: self._server.faults.inject(fault, path=path))
 
     def remove(self, kind: str, namespace: str, name: str) -> None:
         """Delete any object."""

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from nodeproxy.config.schema import Config
 from nodeproxy.model.keys import ServiceKey
 from nodeproxy.model.reports import (
     NodeEvent,
@@ -18,7 +19,7 @@ from nodeproxy.model.reports import (
     starting,
 )
 from nodeproxy.sources.apiserver.credentials import Credentials
-from nodeproxy.sources.apiserver.events import EventRecorder
+from nodeproxy.sources.apiserver.events import EventRecorder, open_recorder
 from nodeproxy.sources.apiserver.events_outbox import OutboxLimits
 from nodeproxy.sources.apiserver.identities import BareUrl
 from tests.support.apiserver import ApiServerStandIn, Fail, Reset, objects
@@ -75,6 +76,21 @@ async def test_report_arrives_as_an_event():
         ("Starting", "StartKubeProxy", "Normal")
     ]
     assert recorder.posted == 1
+
+
+async def test_recorder_of_an_agent_reports_to_its_api_server_as_its_node():
+    """CFG-40."""
+    server = ApiServerStandIn()
+
+    async with server.running() as url:
+        recorder = open_recorder(Config(node_name="n1", master=url))
+        running = asyncio.create_task(recorder.run())
+        recorder.emit(starting())
+        await recorder.settle(PATIENCE_SECONDS)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert [event["reportingInstance"] for event in server.events] == ["n1"]
 
 
 async def test_report_of_another_thread_arrives():
