@@ -150,12 +150,19 @@ class Connections:
         for connection in tuple(self.open):
             connection.abort()
 
+    def close_of(self, owner: object) -> None:
+        """Close those of one owner."""
+        for connection in tuple(self.open):
+            if connection.owner == owner:
+                connection.abort()
+
 
 class Connection(asyncio.Protocol):
     """One client; see the module's text."""
 
     # Mutable state: what has been received and not been answered.
-    def __init__(self, route: Route, connections: Connections) -> None:
+    def __init__(self, route: Route, connections: Connections, owner: object = None) -> None:
+        self.owner = owner
         self._route = route
         self._connections = connections
         self._received = bytearray()

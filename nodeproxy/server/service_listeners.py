@@ -203,6 +203,8 @@ class ServiceListeners:
         for one in listener.sockets:
             asyncio.get_running_loop().remove_reader(one)
         listener.close()
+        # A client that keeps its connection would go on to be told about this Service.
+        self._connections.close_of(key)
 
     def _note_failure(self, key: CheckKey, port: int, cause: str) -> None:
         """Told once for as long as it is the same (HZ-22)."""
@@ -229,7 +231,7 @@ class ServiceListeners:
         accepted.setblocking(False)
 
         def new_connection() -> Connection:
-            return Connection(lambda request: self._answer(key, request), self._connections)
+            return Connection(lambda request: self._answer(key, request), self._connections, key)
 
         task = loop.create_task(loop.connect_accepted_socket(new_connection, accepted))
         # The loop keeps only a weak reference to a task.
