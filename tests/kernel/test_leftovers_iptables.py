@@ -228,3 +228,16 @@ def test_rules_of_our_own_iptables_mode_are_found_by_their_prefix(inside: Namesp
     assert [str(f.holding) for f in found.leftovers] == ["iptables-legacy, IPv4, table nat"]
     assert failures == []
     assert saved(inside, tables) == before
+
+
+@pytest.mark.parametrize(("policy", "notes"), [("ACCEPT", 0), ("DROP", 1)])
+def test_what_forwards_connections_only_by_its_rules_is_told(
+    inside: Namespace, policy: str, notes: int
+):
+    tables = Tables(Place.IPTABLES_LEGACY, Family.IPV6)
+    load(inside, tables, kube_proxy_ruleset(tables.family), "--noflush")
+    inside.run("ip6tables-legacy", "-P", "FORWARD", policy)
+
+    told = [note for note in look().notes if "the policy of FORWARD is DROP" in note]
+
+    assert len(told) == notes

@@ -33,7 +33,8 @@ from nodeproxy.node.leftovers.rules import (
 _TABLES = ("filter", "nat", "mangle")
 """In the order kube-proxy writes them (IPT-3)."""
 _PLACES = (Place.IPTABLES_NFT, Place.IPTABLES_LEGACY)
-_TIMEOUT_SECONDS = 120.0
+_TIMEOUT_SECONDS = 600.0
+"""iptables-nft needs 1.5 s to remove 11,000 chains, and time that grows with their square."""
 _LOCK_SECONDS = "5"
 """How long to wait for the lock of xtables, as kube-proxy does (IPT-2)."""
 _MORE_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -134,7 +135,9 @@ def search_xtables(
             if not present:
                 continue
             if tables.is_installed:
-                leftovers += _readable(tables, owner, channel)
+                text = tables.save()
+                leftovers += _readable(tables, text, owner, channel)
+                notes += _what_will_be_missed(tables, text, owner)
             elif place is Place.IPTABLES_NFT:
                 leftovers += _out_of_reach(
                     tables,
@@ -165,8 +168,7 @@ def _present(tables: Tables, channel: Channel, proc: Path) -> list[str]:
     return [table for table in _TABLES if table in found]
 
 
-def _readable(tables: Tables, owner: Owner, channel: Channel) -> Iterator[Leftover]:
-    text = tables.save()
+def _readable(tables: Tables, text: str, owner: Owner, channel: Channel) -> Iterator[Leftover]:
     saved = parse_save(text)
     for name in _TABLES:
         found = belongings(saved[name], owner) if name in saved else None
@@ -177,6 +179,18 @@ def _readable(tables: Tables, owner: Owner, channel: Channel) -> Iterator[Leftov
         reason = f"{tables.command} cannot show the table, because not only iptables wrote into it"
         remedy = f"see nft list table {_nft_family(tables.family)} {name}"
         yield from _out_of_reach(tables, owner, channel, [name], NothingToReadWith(reason, remedy))
+
+
+def _what_will_be_missed(tables: Tables, text: str, owner: Owner) -> Iterator[str]:
+    """kube-proxy lets its connections pass a FORWARD that drops; no other table can."""
+    table = parse_save(text).get("filter")
+    if table is None or table.policies.get("FORWARD") != "DROP":
+        return
+    if "KUBE-FORWARD" in belongings(table, owner).chains:
+        yield (
+            f"{tables.place}, {tables.family}: the policy of FORWARD is DROP, and KUBE-FORWARD "
+            "lets connections of Services pass; see that another rule does before it is gone"
+        )
 
 
 def _out_of_reach(
