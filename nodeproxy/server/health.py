@@ -122,6 +122,10 @@ class HealthState:
         # Mutable state: replaced as a whole, because servers on another thread read it.
         self._progress: dict[Family, _Progress] = {}
 
+    def set_timeout(self, seconds: float) -> None:
+        """How long work may be pending, from now on: the sync period has been changed."""
+        self._timeout_seconds = seconds
+
     def loop_started(self, family: Family, at: datetime) -> None:
         """The family is going to be programmed from now on."""
         self._replace(family, _Progress(at))

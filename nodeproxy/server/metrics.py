@@ -82,7 +82,12 @@ class AgentMetrics:
             "nodeproxy_quarantined_service_ports",
             "Service ports the kernel refused; their former state stays in force.",
         )
-        self._constant = tuple(_constant_metrics(gates))
+        self._build = _build_info()
+        self._gates = _gate_metric(gates)
+
+    def set_gates(self, gates: FeatureGates) -> None:
+        """The configuration was read again (CFG-30)."""
+        self._gates = _gate_metric(gates)
 
     def observe_events(self, events: Iterable[SourceEvent]) -> None:
         """Events were taken from the inbox (EP-32, SVC-45)."""
@@ -162,7 +167,7 @@ class AgentMetrics:
 
     def metrics(self, now: float) -> Iterator[Metric]:
         """Everything that is exposed."""
-        yield from self._constant
+        yield from (self._build, self._gates)
         yield from self._sync.metrics()
         yield from self._changes.metrics()
         yield from self._plan.metrics()
@@ -176,14 +181,17 @@ class AgentMetrics:
         yield from process_metrics()
 
 
-def _constant_metrics(gates: FeatureGates) -> Iterator[Metric]:
+def _build_info() -> Metric:
     build = Gauge("nodeproxy_build_info", "Always 1; the labels tell.", ["version"])
     build.set(1, __version__)
-    yield build
+    return build
+
+
+def _gate_metric(gates: FeatureGates) -> Metric:
     features = Gauge(
         "kubernetes_feature_enabled", "1 if the feature gate is on.", ["name", "stage"]
     )
     for name in KNOWN_GATES:
         # An empty stage is how Kubernetes marks what is no longer alpha or beta.
         features.set(gates.is_enabled(name), name, "")
-    yield features
+    return features

@@ -62,8 +62,7 @@ class LoopThread:
         def body() -> None:
             failure: BaseException | None = None
             try:
-                # Not uvloop: its listeners cost three times as much memory.
-                with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+                with asyncio.Runner() as runner:
                     runner.run(self._run_there())
             except asyncio.CancelledError:
                 pass

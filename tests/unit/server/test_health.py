@@ -71,6 +71,15 @@ def test_work_pending_for_twice_the_sync_period_is_unhealthy():
     assert verdicts == [True, False]
 
 
+def test_another_sync_period_holds_for_what_is_pending_already():
+    state = started()
+    state.queued(Family.IPV4, 1000.0)
+
+    state.set_timeout(10)
+
+    assert [report(state, seconds).is_healthy for seconds in (9.9, 10.0)] == [True, False]
+
+
 def test_the_oldest_pending_work_counts():
     """HZ-3."""
     state = started()

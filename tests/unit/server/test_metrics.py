@@ -115,6 +115,15 @@ def test_gates_are_exported_as_they_are():
     assert values['kubernetes_feature_enabled{name="EndpointSliceProxying",stage=""}'] == "0"
 
 
+def test_gates_are_exported_as_they_are_after_a_reload():
+    metrics = AgentMetrics()
+
+    metrics.set_gates(parse_feature_gates("EndpointSliceProxying=false"))
+
+    name = 'kubernetes_feature_enabled{name="EndpointSliceProxying",stage=""}'
+    assert series(metrics)[name] == "0"
+
+
 def test_a_request_for_a_sync_leaves_its_time():
     metrics = AgentMetrics()
 
