@@ -1,10 +1,14 @@
-"""HTTP servers of the agent: health and metrics.
+"""HTTP servers of the agent, on a thread of their own: health, metrics, health checks of Services.
 
-    HealthState   pure: what happened when -> healthy, ready, eligible      (owner: sync loop)
-    AgentMetrics  numbers, and how they are written                         (owner: sync loop)
-    HttpServer    a few GET paths on one address, bound as soon as it can be
-      HealthServer    /healthz /livez /readyz
-      MetricsServer   /metrics /proxyMode /healthz
+    Servers         all of them; a part of the agent, and what the sync loop tells
+      LoopThread      an event loop on a thread
+      HttpServer      a few paths on one address, bound as soon as it can be
+        HealthServer    /healthz /livez /readyz                     reads HealthState
+        MetricsServer   /metrics, pages about the process, /debug   reads AgentMetrics
+      ServiceHealthServers   a port for each Service that has one
+        CheckBook              what the plan wants, and what is answered    (owner: sync loop)
+        ServiceListeners       the sockets                                  (owner: the thread)
 
-The servers only read, in the event loop of the agent, so what they see is never half changed.
+The sync loop writes, the thread reads: values are replaced as a whole, never changed in place
+(docs/decisions/0015-servers-on-a-thread.md).
 """
