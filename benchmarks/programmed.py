@@ -24,7 +24,8 @@ from nodeproxy.netlink.channel import Channel, NetfilterListener, NetfilterSocke
 from nodeproxy.netlink.messages import KernelError, Received
 from nodeproxy.plan.planner import Planner
 from nodeproxy.plan.settings import PlanOptions
-from nodeproxy.state.cluster import ClusterState
+from nodeproxy.plan.types import PlanDelta
+from nodeproxy.state.cluster import Changes, ClusterState
 
 _OPTIONS = PlanOptions(cluster_cidrs=(parse_cidr("10.128.0.0/9"), parse_cidr("10.244.0.0/16")))
 
@@ -139,6 +140,12 @@ class _Observer:
         return self._report.operations
 
     def took_events(self, events: Sequence[SourceEvent]) -> None:
+        """Nothing to note."""
+
+    def decided(self, _changes: Changes, _delta: PlanDelta) -> None:
+        """Nothing to note."""
+
+    def installed(self) -> None:
         """Nothing to note."""
 
     def queued(self) -> None:

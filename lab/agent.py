@@ -98,6 +98,11 @@ class AgentProcess:
         """End it with SIGKILL, in whatever it is doing."""
         self._end(signal.SIGKILL)
 
+    def reload(self) -> None:
+        """Have it read its configuration again (SIGHUP); returns at once."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def is_ready(self) -> bool:
         """Ask /readyz whether the rules of this process are in force."""
         request = b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n"

@@ -1,9 +1,10 @@
 """The long-running agent: its parts, in one TaskGroup, until a signal ends it.
 
     source ----> inbox ----> sync loop ----> backend ----> kernel
-                   ^                                          |
-                   +------------- foreign changes <-----------+
-    health server, metrics server <---- observer of the sync loop
+       ^           ^             ^                            |
+       |           +-------------|---- foreign changes <------+
+       +---- configuration ------+
+    servers, flow cleaner, Events <---- observer of the sync loop
 
 Ending never touches the rules: traffic goes on, and the next start adopts what it finds (DP-92).
 """
@@ -14,30 +15,44 @@ import asyncio
 import gc
 import logging
 import signal
+import time
 from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
 
 from nodeproxy import __version__
+from nodeproxy.agent.configfile import ConfigTrigger
 from nodeproxy.agent.inbox import Inbox
+from nodeproxy.agent.kernel import KernelSettings
 from nodeproxy.agent.observer import AgentObserver
-from nodeproxy.agent.sources import open_source
-from nodeproxy.agent.sync import SyncLoop
+from nodeproxy.agent.reload import Reloader
+from nodeproxy.agent.reporter import Reporter
+from nodeproxy.agent.sources import RecorderPart, open_recorder, open_source
+from nodeproxy.agent.sync import Pacing, SyncLoop
 from nodeproxy.backends.nftables.backend import NftablesBackend
 from nodeproxy.backends.nftables.foreign import ForeignChangeWatcher
 from nodeproxy.backends.nftables.probe import probe, usable_families
+from nodeproxy.config.document import peer_document
 from nodeproxy.config.schema import Config
-from nodeproxy.errors import NodeproxyError
+from nodeproxy.errors import ListenFailed, NodeproxyError
 from nodeproxy.model.addresses import Family
+from nodeproxy.model.reports import starting
 from nodeproxy.netlink.channel import NetfilterSocket
+from nodeproxy.netlink.conntrack_channel import ConntrackSockets
+from nodeproxy.node.flows.cleaner import FlowCleaner
+from nodeproxy.node.oom import set_oom_score
 from nodeproxy.plan.planner import Planner
 from nodeproxy.plan.settings import plan_options_from
 from nodeproxy.server.metrics import AgentMetrics
 from nodeproxy.server.servers import Servers, health_state_from
 from nodeproxy.state.cluster import ClusterState
+from nodeproxy.verbosity import apply_verbosity
 
 _log = logging.getLogger("nodeproxy.agent")
+
+_LAST_WORDS_SECONDS = 2.0
+"""How long an agent that must end waits for its Events to be taken."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -55,6 +70,7 @@ async def run_agent(config: Config) -> None:
     """
     # Until the first sync nearly everything that is allocated stays; collecting finds nothing.
     gc.disable()
+    set_oom_score(config.oom_score_adj)
     with NetfilterSocket() as channel, NetfilterSocket() as second_channel:
         families = usable_families()
         for family in families:
@@ -79,28 +95,94 @@ def _parts(
 ) -> list[Part]:
     """Everything the agent consists of, wired together."""
     source = open_source(config)
+    recorder = open_recorder(config)
     inbox = Inbox()
-    state = ClusterState(config.node_name)
+    state = ClusterState(config.node_name, since=time.time())
     planner = Planner(state, plan_options_from(config))
     backend = NftablesBackend(channel, families)
     health = health_state_from(config)
     metrics = AgentMetrics(config.feature_gates, source.statuses)
-    observer = AgentObserver(families, state, health, metrics)
-    servers = Servers(config, health, metrics, source_statuses=source.statuses, families=families)
+    servers = Servers(
+        config,
+        health,
+        metrics,
+        source_statuses=source.statuses,
+        families=families,
+        document=lambda: peer_document(reloader.config),
+        set_verbosity=apply_verbosity,
+        emit=recorder.emit,
+    )
+    kernel = KernelSettings(config)
+    flows = FlowCleaner(
+        ConntrackSockets,
+        families,
+        cleans_tcp=config.conntrack.cleans_tcp,
+        endpoints=state.endpoints,
+    )
+    flows.on_pass = metrics.observe_flows
+    reporter = Reporter(recorder, state)
+    observer = AgentObserver(
+        families, state, health, metrics, servers, reporter, followers=(kernel, flows)
+    )
 
     def look_after_rules(reason: str) -> None:
+        reporter.rules_changed(reason)
         backend.mark_stale(reason)
         inbox.poke()
 
     watcher = ForeignChangeWatcher(channel.portid, look_after_rules)
-    loop = SyncLoop(inbox, state, planner, backend, observer)
+    loop = SyncLoop(inbox, state, planner, backend, observer, pacing=_pacing(config))
+
+    def take_over(new: Config) -> None:
+        apply_verbosity(new.verbosity)
+        kernel.reconfigure(new)
+        loop.reconfigure(plan_options_from(new), _pacing(new))
+        source.choose_endpoints(new.feature_gates)
+
+    reloader = Reloader(config, take_over)
+    kernel.apply()
     return [
         Part("sync", loop.run()),
         Part("foreign-changes", _watch(watcher, observer)),
         Part("affinity-records", backend.keep_records(second_channel)),
         Part("source", source.run(inbox)),
-        Part("servers", servers.run()),
+        Part("servers", _serve(servers, recorder)),
+        Part("flows", flows.run()),
+        Part("events", _report(recorder, observer)),
+        Part("configuration", _reload(reloader)),
     ]
+
+
+def _pacing(config: Config) -> Pacing:
+    return Pacing(config.min_sync_period_seconds, config.sync_period_seconds)
+
+
+async def _serve(servers: Servers, recorder: RecorderPart) -> None:
+    """Serve; an agent that ends because it cannot listen says so first (LIFE-7)."""
+    try:
+        await servers.run()
+    except ListenFailed:
+        await recorder.settle(_LAST_WORDS_SECONDS)
+        raise
+
+
+async def _report(recorder: RecorderPart, observer: AgentObserver) -> None:
+    """Pass reports on; the first is that the agent has started, when it really has (LIFE-1)."""
+
+    async def say_so() -> None:
+        await observer.wait_first_sync()
+        recorder.emit(starting())
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(say_so(), name="starting")
+        await recorder.run()
+
+
+async def _reload(reloader: Reloader) -> None:
+    """Read the configuration again on SIGHUP, and when its file is another one."""
+    trigger = ConfigTrigger(reloader.config.config_file)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, trigger.ask)
+    await reloader.run(trigger)
 
 
 async def _watch(watcher: ForeignChangeWatcher, observer: AgentObserver) -> None:
@@ -125,4 +207,10 @@ async def _run_until_signal(parts: list[Part]) -> None:
             for task in tasks:
                 task.cancel()
     except* NodeproxyError as failures:
-        raise failures.exceptions[0] from None
+        raise _first_of(failures) from None
+
+
+def _first_of(failures: BaseExceptionGroup[NodeproxyError]) -> NodeproxyError:
+    """One failure out of a group of groups."""
+    first = failures.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

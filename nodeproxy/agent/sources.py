@@ -1,8 +1,11 @@
-"""Which source a configuration asks for."""
+"""Which source a configuration asks for, and where reports to operators go."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from nodeproxy.config.schema import Config
+from nodeproxy.model.reports import NoRecorder, Recorder
 from nodeproxy.sources.base import Source
 
 
@@ -21,3 +24,30 @@ def open_source(config: Config) -> Source:
     from nodeproxy.sources.apiserver.source import open_source as open_apiserver
 
     return open_apiserver(config)
+
+
+class RecorderPart(Recorder, Protocol):
+    """A `Recorder` that is a part of the agent."""
+
+    async def run(self) -> None:
+        """Pass on what was taken, until cancelled or for good."""
+
+
+class NoRecorderPart(NoRecorder):
+    """There is nobody to tell."""
+
+    async def run(self) -> None:
+        """End at once."""
+
+
+def open_recorder(config: Config) -> RecorderPart:
+    """Events of the API server; nothing where there is none.
+
+    Raises:
+        SourceError: it can never work as configured.
+    """
+    if config.manifests:
+        return NoRecorderPart()
+    from nodeproxy.sources.apiserver.events import open_recorder as open_events
+
+    return open_events(config)

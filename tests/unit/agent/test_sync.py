@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from nodeproxy.agent.inbox import Inbox
-from nodeproxy.agent.sync import SyncLoop
+from nodeproxy.agent.sync import Pacing, SyncLoop
 from nodeproxy.backends.base import CommitReport
 from nodeproxy.config.schema import LocalMode
 from nodeproxy.errors import BackendError
-from nodeproxy.model.events import Kind, SourceEvent, Synced
+from nodeproxy.model.addresses import Family
+from nodeproxy.model.events import EndpointsChosen, Kind, SourceEvent, Synced
 from nodeproxy.plan.planner import Planner
 from nodeproxy.plan.settings import PlanOptions
-from nodeproxy.plan.types import PlanDelta, PlanKey, ServicePortPlan
-from nodeproxy.state.cluster import ClusterState
-from tests.support.builders import node, service, slice_, upserted
+from nodeproxy.plan.types import FamilySettings, PlanDelta, PlanKey, ServicePortPlan
+from nodeproxy.state.cluster import Changes, ClusterState
+from tests.support.builders import endpoints, node, service, slice_, upserted
 
 NEEDED = [Synced(Kind.SERVICE), Synced(Kind.ENDPOINT_SLICE), Synced(Kind.NODE)]
 EVERYTHING = [*NEEDED, Synced(Kind.SERVICE_CIDR)]
@@ -29,6 +30,7 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.plans: dict[PlanKey, ServicePortPlan] = {}
+        self.settings: dict[Family, FamilySettings] = {}
         self.commits = 0
         self.failures_to_come = 0
         self._has_work = True
@@ -40,6 +42,7 @@ class FakeBackend:
     def stage(self, delta: PlanDelta) -> None:
         self._has_work = True
         self.plans.update(delta.puts)
+        self.settings.update(delta.settings)
         for key in delta.removes:
             del self.plans[key]
 
@@ -68,14 +71,20 @@ class Watcher:
         self.told: list[str] = []
         self._changed = asyncio.Event()
 
-    async def wait(self, word: str) -> None:
-        """Wait until this was told."""
-        while word not in self.told:
+    async def wait(self, word: str, count: int = 1) -> None:
+        """Wait until this was told so often."""
+        while self.told.count(word) < count:
             await self._changed.wait()
             self._changed.clear()
 
     def took_events(self, events: Sequence[SourceEvent]) -> None:
         self.told.append(f"took {len(events)}")
+
+    def decided(self, changes: Changes, delta: PlanDelta) -> None:
+        self.told.append(f"decided {len(delta.puts)}")
+
+    def installed(self) -> None:
+        self.told.append("installed")
 
     def queued(self) -> None:
         self.told.append("queued")
@@ -92,7 +101,10 @@ class Agent:
     """A sync loop with everything it needs, turned by hand."""
 
     def __init__(
-        self, patience_seconds: float = 1000.0, options: PlanOptions | None = None
+        self,
+        patience_seconds: float = 1000.0,
+        options: PlanOptions | None = None,
+        pacing: Pacing = Pacing(),  # noqa: B008 (frozen)
     ) -> None:
         self.inbox = Inbox()
         self.backend = FakeBackend()
@@ -100,7 +112,7 @@ class Agent:
         state = ClusterState("n1")
         planner = Planner(state, options or PlanOptions())
         self.loop = SyncLoop(
-            self.inbox, state, planner, self.backend, self.watcher, patience_seconds
+            self.inbox, state, planner, self.backend, self.watcher, patience_seconds, pacing
         )
 
     async def turn(self, *events: SourceEvent) -> None:
@@ -186,7 +198,10 @@ async def test_health_hears_of_work_before_it_is_done():
     await agent.turn(*EVERYTHING)
     await agent.turn()
 
-    assert agent.watcher.told == ["took 4", "queued", "failed", "took 0", "queued", "synced"]
+    assert agent.watcher.told == [
+        *("took 4", "decided 0", "queued", "failed"),
+        *("took 0", "decided 0", "queued", "installed", "synced"),
+    ]
 
 
 async def test_a_doubt_about_the_rules_is_looked_into_without_any_event():
@@ -231,3 +246,110 @@ async def test_a_conflict_of_two_services_is_logged_with_both_names(
 
     assert "default/web" in caplog.text
     assert "belongs to Service default/other already" in caplog.text
+
+
+def masquerading() -> PlanOptions:
+    return PlanOptions(masquerade_all=True)
+
+
+async def test_other_settings_are_planned_with_at_once():
+    agent = Agent()
+    await agent.turn(*upserted(WEB), *EVERYTHING)
+
+    agent.loop.reconfigure(masquerading(), Pacing())
+    running = asyncio.create_task(agent.loop.run())
+    async with asyncio.timeout(20):
+        await agent.watcher.wait("synced", count=2)
+    running.cancel()
+
+    assert agent.backend.settings[Family.IPV4].masquerade_all
+
+
+async def test_settings_that_change_before_the_first_plan_are_those_of_the_first_plan():
+    agent = Agent()
+
+    agent.loop.reconfigure(masquerading(), Pacing())
+    await agent.turn(*EVERYTHING)
+
+    assert (agent.backend.commits, agent.backend.settings[Family.IPV4].masquerade_all) == (1, True)
+
+
+async def test_between_syncs_there_is_the_pause_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """LIFE-3: the first runs at once, and what comes in the pause becomes one."""
+    agent = Agent(pacing=Pacing(least_pause_seconds=7.0))
+    pauses: list[float] = []
+    still = asyncio.Event()
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        still.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("nodeproxy.agent.sync.asyncio.sleep", pause)
+    agent.inbox.put([*upserted(WEB), *EVERYTHING])
+    running = asyncio.create_task(agent.loop.run())
+    async with asyncio.timeout(20):
+        await agent.watcher.wait("synced")
+        agent.inbox.put(upserted(service("dns").cluster_ip("10.96.0.53").port(53)))
+        await still.wait()
+    running.cancel()
+
+    assert agent.backend.commits == 1
+    assert 0 < pauses[0] <= 7.0
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(1, 0.5), (2, 1.0), (4, 4.0), (5, 5.0), (1000, 5.0)]
+)
+def test_failed_syncs_are_tried_again_later_and_later_up_to_the_sync_period(
+    failures: int, seconds: float
+):
+    """LIFE-4."""
+    pacing = Pacing(longest_retry_seconds=5.0)
+
+    wait = pacing.retry_seconds(failures)
+
+    assert wait == seconds
+
+
+async def test_another_kind_of_endpoints_writes_and_tells_only_what_differs(
+    caplog: pytest.LogCaptureFixture,
+):
+    agent = Agent()
+    dns = service("dns").cluster_ip("10.96.0.53").port(53)
+    dns_pods = slice_("dns-1", service="dns").port(53).endpoint("10.0.1.1")
+    pods = slice_("web-1", service="web").port(8080).endpoint("10.0.0.1")
+    await agent.turn(*upserted(WEB, dns, pods, dns_pods), *EVERYTHING)
+    before = dict(agent.backend.plans)
+
+    with caplog.at_level(logging.INFO, "nodeproxy.sync"):
+        await agent.turn(EndpointsChosen(Kind.ENDPOINT_SLICE))
+        await agent.turn(
+            *upserted(
+                endpoints("web").subset().port(8080).address("10.0.0.1"),
+                endpoints("dns").subset().port(53).address("10.0.1.2"),
+            )
+        )
+        beside = agent.backend.commits
+        await agent.turn(EndpointsChosen(Kind.ENDPOINTS))
+
+    changed = {
+        key.port.name for key, plan in agent.backend.plans.items() if before[key] is not plan
+    }
+    assert (beside, agent.backend.commits, changed) == (1, 2, {"dns"})
+    assert "Service default/dns: port/TCP IPv4 gains 10.0.1.2:53, loses 10.0.1.1:53" in caplog.text
+    assert "1 of 2 Services" in caplog.text
+
+
+async def test_another_kind_with_the_same_endpoints_writes_nothing():
+    agent = Agent()
+    pods = slice_("web-1", service="web").port(8080).endpoint("10.0.0.1")
+    await agent.turn(*upserted(WEB, pods), *EVERYTHING)
+    await agent.turn(EndpointsChosen(Kind.ENDPOINT_SLICE))
+    await agent.turn(*upserted(endpoints("web").subset().port(8080).address("10.0.0.1")))
+
+    await agent.turn(EndpointsChosen(Kind.ENDPOINTS))
+
+    assert agent.backend.commits == 1
