@@ -13,8 +13,9 @@ commits therefore only make answers worse, never better than the rules.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -118,6 +119,7 @@ class ServiceHealthServers:
         emit: Callable[[ServiceEvent], None] = lambda _: None,
         local_addresses: LocalAddresses = read_local_addresses,
         families: Sequence[Family] = FAMILIES,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Servers without a Service.
 
@@ -129,6 +131,7 @@ class ServiceHealthServers:
                 the servers (HZ-22).
             local_addresses: the addresses of this machine.
             families: those that are programmed.
+            pause: waits between looks at what failed and at the addresses.
         """
         self._health = health
         self._wake = wake
@@ -137,7 +140,7 @@ class ServiceHealthServers:
         self._updates: deque[Update] = deque()
         """Filled by the sync loop, emptied by the servers' thread."""
         self._listeners = ServiceListeners(
-            node_name, self.answer, self._updates, local_addresses, emit
+            node_name, self.answer, self._updates, local_addresses, emit, pause
         )
 
     def decided(self, delta: PlanDelta) -> None:

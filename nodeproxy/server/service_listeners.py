@@ -12,7 +12,7 @@ import os
 import resource
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -30,6 +30,9 @@ _log = logging.getLogger("nodeproxy.server")
 _AT_ONCE = 16
 """Services whose sockets are opened or closed without a pause: below a millisecond."""
 _BACKLOG = 16
+_RECHECK_SECONDS = 30.0
+"""What cannot be listened on is tried again so often, even if nothing is synced meanwhile, and the
+addresses of the node are looked at."""
 _ACCEPT_PAUSE_SECONDS = 1.0
 """When files run out, so that the listener does not spin."""
 
@@ -84,6 +87,7 @@ class ServiceListeners:
         updates: deque[Update],
         local_addresses: LocalAddresses,
         emit: Callable[[ServiceEvent], None],
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.failures = 0
         """Ports that could not be listened on the last time it was tried."""
@@ -93,6 +97,7 @@ class ServiceListeners:
         self._updates = updates
         self._local_addresses = local_addresses
         self._emit = emit
+        self._pause = pause
         self._ports: dict[CheckKey, int] = {}
         self._node_ports: dict[Family, NodePortAddresses] = {}
         self._hosts: dict[Family, tuple[str, ...]] = {}
@@ -109,8 +114,9 @@ class ServiceListeners:
         _allow_many_files()
         self._loop = asyncio.get_running_loop()
         try:
-            self.proceed()
-            await asyncio.Event().wait()
+            while True:
+                self.proceed()
+                await self._pause(_RECHECK_SECONDS)
         finally:
             self._loop = None
             for key in tuple(self._open):

@@ -36,6 +36,8 @@ class Node:
     """State, planner and servers as the sync loop drives them; no rules are written."""
 
     def __init__(self, options: PlanOptions = LOOPBACK) -> None:
+        self.addresses = [parse_addr("127.0.0.1"), parse_addr("::1")]
+        self.pause, self.is_waiting = asyncio.Event(), asyncio.Event()
         self.state = ClusterState(NODE)
         self.planner = Planner(self.state, options)
         self.health = HealthState()
@@ -43,8 +45,24 @@ class Node:
         self.health.loop_started(Family.IPV4, datetime.now(UTC))
         self.events: list[ServiceEvent] = []
         self.servers = ServiceHealthServers(
-            NODE, self.health, wake=lambda work: work(), emit=self.events.append
+            NODE,
+            self.health,
+            wake=lambda work: work(),
+            emit=self.events.append,
+            local_addresses=lambda _: self.addresses,
+            pause=self._wait,
         )
+
+    async def _wait(self, seconds: float) -> None:
+        assert seconds == 30
+        self.is_waiting.set()
+        await self.pause.wait()
+        self.pause.clear()
+
+    async def pass_half_a_minute(self) -> None:
+        self.is_waiting.clear()
+        self.pause.set()
+        await self.is_waiting.wait()
 
     def decide(self, *events: SourceEvent) -> None:
         self.servers.decided(self.planner.replan(self.state.apply(events)))
@@ -309,6 +327,35 @@ async def test_listeners_move_when_the_addresses_for_node_ports_change(ports: li
 
     assert is_closed
     assert node.events == []
+
+
+async def test_addresses_of_the_node_are_followed_without_a_sync(ports: list[int]):
+    """HZ-20."""
+    node, (port, _, _) = Node(), ports
+    node.addresses = []
+    async with serving(node) as ask:
+        node.apply(balancer("web", port).upserted(), local("web", "10.0.0.1").upserted())
+        before = await refused(ask, port)
+
+        node.addresses = [parse_addr("127.0.0.1")]
+        await node.pass_half_a_minute()
+        answer = await ask(port)
+
+    assert before
+    assert answer.verdict == (200, 1)
+
+
+async def test_a_port_that_became_free_is_taken_without_a_sync(ports: list[int]):
+    """HZ-22."""
+    node, (port, _, _) = Node(), ports
+    async with serving(node) as ask:
+        with socket.create_server(("127.0.0.1", port)):
+            node.apply(balancer("web", port).upserted(), local("web", "10.0.0.1").upserted())
+
+        await node.pass_half_a_minute()
+        answer = await ask(port)
+
+    assert answer.verdict == (200, 1)
 
 
 async def test_what_was_decided_before_the_thread_began_is_served_when_it_does(ports: list[int]):
