@@ -68,7 +68,7 @@ def command(
         click.echo(as_json(origin, search, outcomes))
     else:
         _tell(ctx, origin, search, outcomes, removes)
-    ctx.exit(_exit_code(outcomes, removes))
+    ctx.exit(_exit_code(search, outcomes, removes))
 
 
 def _remove(found: Leftover) -> Outcome:
@@ -94,10 +94,12 @@ def _tell(
             click.echo(f"removed: {summary(outcome.holding)}")
         else:
             click.echo("\n".join(listing(outcome.holding)))
+    for failure in search.failures:
+        click.echo(f"{ctx.command_path}: {failure}", err=True)
     for note in search.notes:
         click.echo(f"note: {note}")
     if not outcomes:
-        click.echo("nothing to remove")
+        click.echo("nothing to remove" + " was found" * bool(search.failures))
     elif not removes:
         click.echo(f"nothing was removed; do it with: {_removal_command(origin)}")
     for warning in search.warnings:
@@ -110,7 +112,7 @@ def _removal_command(origin: Origin) -> str:
     )
 
 
-def _exit_code(outcomes: Sequence[Outcome], removes: bool) -> int:
-    if any(outcome.failure for outcome in outcomes):
+def _exit_code(search: Search, outcomes: Sequence[Outcome], removes: bool) -> int:
+    if search.failures or any(outcome.failure for outcome in outcomes):
         return exits.FAILURE
     return exits.FOUND if outcomes and not removes else 0

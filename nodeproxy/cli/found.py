@@ -56,6 +56,7 @@ def as_json(origin: Origin, search: Search, outcomes: Sequence[Outcome]) -> str:
     document = {
         "from": origin,
         "found": [_as_object(outcome) for outcome in outcomes],
+        "failures": search.failures,
         "notes": search.notes,
         "warnings": search.warnings,
     }

@@ -86,5 +86,17 @@ class Search(msgspec.Struct, frozen=True):
     leftovers: tuple[Leftover, ...] = ()
     notes: tuple[str, ...] = ()
     """Where nothing could be looked for or nothing is touched, and why."""
+    failures: tuple[str, ...] = ()
+    """Where something may be that could not be read, and why."""
     warnings: tuple[str, ...] = ()
     """What will undo the removal."""
+
+
+def joined(*searches: Search) -> Search:
+    """Several searches as one, in this order."""
+    return Search(
+        leftovers=tuple(found for search in searches for found in search.leftovers),
+        notes=tuple(note for search in searches for note in search.notes),
+        failures=tuple(failure for search in searches for failure in search.failures),
+        warnings=tuple(warning for search in searches for warning in search.warnings),
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -241,3 +243,32 @@ def test_what_forwards_connections_only_by_its_rules_is_told(
     told = [note for note in look().notes if "the policy of FORWARD is DROP" in note]
 
     assert len(told) == notes
+
+
+def test_a_command_that_fails_is_told_and_the_other_flavour_is_looked_at(
+    inside: Namespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    broken = tmp_path / "iptables-legacy-save"
+    broken.write_text("#!/bin/sh\necho 'no such luck' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    for place in (Place.IPTABLES_NFT, Place.IPTABLES_LEGACY):
+        tables = Tables(place, Family.IPV4)
+        load(inside, tables, kube_proxy_ruleset(tables.family), "--noflush")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    found = look()
+
+    assert found.failures == ("iptables-legacy, IPv4: iptables-legacy-save: no such luck",)
+    assert {f.holding.place for f in found.leftovers} == {Place.IPTABLES_NFT}
+
+
+def test_comments_of_any_bytes_are_kept_and_can_be_shown(inside: Namespace):
+    tables = Tables(Place.IPTABLES_LEGACY, Family.IPV4)
+    load(inside, tables, kube_proxy_ruleset(tables.family), "--noflush")
+    rule = ("-m", "comment", "--comment", "na\udcefve", "-j", "KUBE-SERVICES")
+    inside.run("iptables-legacy", "-t", "nat", "-A", "OUTPUT", *rule)
+
+    failures = remove(look())
+
+    assert '-A OUTPUT -m comment --comment "na\ufffdve" -j KUBE-SERVICES' in failures[0]
+    assert "na\udcefve" in tables.save("-t", "nat")

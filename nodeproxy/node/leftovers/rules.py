@@ -122,7 +122,7 @@ class Belongings(msgspec.Struct, frozen=True):
             Item(Kind.CHAIN, name, rules, self.groups.get(name, ""))
             for name, rules in self.chains.items()
         ]
-        jumps = [Item(Kind.JUMP, f"{chain} {rule}") for chain, rule in self.jumps]
+        jumps = [Item(Kind.JUMP, readable(f"{chain} {rule}")) for chain, rule in self.jumps]
         return (*chains, *jumps)
 
 
@@ -201,3 +201,8 @@ def _comment(rule: str) -> str:
     words = shlex.split(rule)
     places = [i for i, word in enumerate(words[:-1]) if word == "--comment"]
     return words[places[0] + 1] if places else ""
+
+
+def readable(rule: str) -> str:
+    """A rule to be shown: comments may hold any bytes, which are kept as lone surrogates."""
+    return rule.encode(errors="surrogateescape").decode(errors="replace")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
-from nodeproxy.model.leftovers import Origin, Search
+from nodeproxy.errors import NetlinkError
+from nodeproxy.model.leftovers import Origin, Search, joined
 from nodeproxy.netlink.channel import NetfilterSocket
 from nodeproxy.netlink.tables import leftover_tables
 from nodeproxy.node.leftovers.ipvs import search_ipvs
@@ -31,7 +33,7 @@ def search_leftovers(origin: Origin) -> Search:
                 return joined(
                     search_xtables(KUBE_PROXY, channel),
                     Search(leftover_tables(channel, _KUBE_PROXY_TABLE, _group)),
-                    search_ipvs(),
+                    _attempted(search_ipvs),
                     _still_running(),
                 )
             case Origin.NODEPROXY_IPTABLES:
@@ -42,13 +44,12 @@ def search_leftovers(origin: Origin) -> Search:
                 assert_never(origin)
 
 
-def joined(*searches: Search) -> Search:
-    """Several searches as one, in this order."""
-    return Search(
-        leftovers=tuple(found for search in searches for found in search.leftovers),
-        notes=tuple(note for search in searches for note in search.notes),
-        warnings=tuple(warning for search in searches for warning in search.warnings),
-    )
+def _attempted(search: Callable[[], Search]) -> Search:
+    """What is in the way of one search is not in the way of the others."""
+    try:
+        return search()
+    except NetlinkError as exc:
+        return Search(failures=(str(exc),))
 
 
 def _group(name: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from nodeproxy.cli.main import main
 from nodeproxy.errors import BackendError, NetlinkError
 from nodeproxy.model.addresses import Family
-from nodeproxy.model.leftovers import Holding, Item, Kind, Leftover, Origin, Place, Search
+from nodeproxy.model.leftovers import Holding, Item, Kind, Leftover, Origin, Place, Search, joined
 from tests.unit.cli.fakes import FakeWork
 
 NAT = Holding(
@@ -159,6 +159,7 @@ def test_a_program_reads_every_object_by_name(capsys: pytest.CaptureFixture[str]
                 "failure": None,
             }
         ],
+        "failures": [],
         "notes": ["ipvs: there is none"],
         "warnings": ["kube-proxy is running"],
     }
@@ -192,3 +193,19 @@ def test_a_search_that_fails_is_one_message(capsys: pytest.CaptureFixture[str]) 
 
     assert code == 1
     assert capsys.readouterr().err == "nodeproxy cleanup: no answer\n"
+
+
+def test_what_cannot_be_looked_at_is_a_failure_and_the_rest_goes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    node = Node(NAT)
+    node.work.found = joined(node.work.found, Search(failures=("iptables-legacy: no answer",)))
+
+    code = main(["cleanup", "--from=kube-proxy", "--yes"], node.work)
+
+    assert code == 1
+    assert node.removed == [NAT]
+    assert capsys.readouterr().err.splitlines() == [
+        "nodeproxy cleanup: iptables-legacy: no answer",
+        "nodeproxy cleanup: warning: kube-proxy is running",
+    ]
