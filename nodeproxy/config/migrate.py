@@ -19,6 +19,7 @@ from nodeproxy.config.load import gather, settle
 from nodeproxy.config.schema import Config, OriginKind, ProxyMode, Remark
 from nodeproxy.config.setting import Setting
 from nodeproxy.config.settings import FEATURE_GATES, PROXY_MODE, SETTINGS
+from nodeproxy.config.values import PEER_MODES
 from nodeproxy.documents.output import format_yaml
 
 
@@ -32,7 +33,7 @@ def migrated(flags: Mapping[str, str], host_name: str) -> str:
     gathered = gather(flags)
     mode = next((given for given in gathered.givens if given.name == PROXY_MODE.name), None)
     old_mode = mode.text if mode else ""
-    if mode and old_mode in ("iptables", "ipvs"):
+    if mode and old_mode in PEER_MODES and old_mode not in list(ProxyMode):
         # Their section counts then, and that of nftables never did.
         givens = tuple(
             given

@@ -15,6 +15,8 @@ from nodeproxy.model.addresses import Addr, format_addr, parse_addr
 
 PREVIOUS_VERSION = "1.35"
 """Of kube-proxy, before the one whose place is taken here."""
+PEER_MODES = ("iptables", "ipvs", "nftables")
+"""What kube-proxy has; those that are to be had here are in `ProxyMode`."""
 LOG_FORMATS = ("text", "json")
 
 _TRUE = ("1", "t", "true")
@@ -114,11 +116,13 @@ def parse_node_name(text: str) -> str:
 
 def parse_proxy_mode(text: str) -> ProxyMode:
     """The mode, blank for the default."""
-    if text in ("", ProxyMode.NFTABLES):
+    if not text:
         return ProxyMode.NFTABLES
-    if text in ("iptables", "ipvs"):
-        raise ValueError(f'"{text}" is not available in this version; use nftables')
-    raise ValueError(f'"{text}" is not a proxy mode; use nftables')
+    try:
+        return ProxyMode(text)
+    except ValueError:
+        what = "not available in this version" if text in PEER_MODES else "not a proxy mode"
+        raise ValueError(f'"{text}" is {what}; use {" or ".join(ProxyMode)}') from None
 
 
 def parse_master(text: str) -> str:
