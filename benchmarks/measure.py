@@ -7,7 +7,9 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+from benchmarks.asking import asking
 from benchmarks.cluster import Changes, Cluster
 from benchmarks.figures import Size
 from benchmarks.process import MeasuredAgent
@@ -50,6 +52,22 @@ def first_vip_seconds(site: Site, cluster: Cluster, agent: MeasuredAgent) -> flo
     seconds = time.monotonic() - started
     _check_others(site, cluster)
     return seconds
+
+
+def answer_seconds(
+    site: Site, cluster: Cluster, agent: MeasuredAgent, directory: Path
+) -> list[float]:
+    """Start the agent and ask for its health until the last Service's ClusterIP answers.
+
+    Returns:
+        Seconds of each answer; empty if there were none.
+
+    Raises:
+        BenchmarkFailed: as `first_vip_seconds`.
+    """
+    with asking(site.node, directory) as questions:
+        first_vip_seconds(site, cluster, agent)
+        return questions.finish()
 
 
 def move_seconds(

@@ -49,7 +49,7 @@ def run_size(options: Options, size: Size) -> Run:
     Raises:
         BenchmarkFailed: something that is not a matter of speed went wrong.
     """
-    with _measured(options, size) as (site, cluster, agent):
+    with _measured(options, size) as (site, cluster, agent), _scratch() as directory:
         starts = [measure.first_vip_seconds(site, cluster, agent)]
         while len(starts) < options.starts and starts[-1] is not None:
             agent.kill()
@@ -57,11 +57,17 @@ def run_size(options: Options, size: Size) -> Run:
         reached = [seconds for seconds in starts if seconds is not None]
         if len(reached) < len(starts):
             return Run(size, (_figure(size, "first_vip", None),), {"first_vip": reached})
-        return _after_start(options, size, reached, (site, cluster, agent))
+        agent.kill()
+        answers = measure.answer_seconds(site, cluster, agent, directory)
+        return _after_start(options, size, reached, answers, (site, cluster, agent))
 
 
 def _after_start(
-    options: Options, size: Size, starts: list[float], parts: tuple[Site, Cluster, MeasuredAgent]
+    options: Options,
+    size: Size,
+    starts: list[float],
+    answers: list[float],
+    parts: tuple[Site, Cluster, MeasuredAgent],
 ) -> Run:
     site, cluster, agent = parts
     alone = measure.move_seconds(site, cluster, agent, options.moves, _ALONE_PAUSE_SECONDS)
@@ -71,6 +77,8 @@ def _after_start(
     resident, proportional = measure.steady_memory_mb(agent)
     figures = (
         _figure(size, "first_vip", statistics.median(starts)),
+        _figure(size, "answer_p99", percentile(answers, 99) * 1000 if answers else None),
+        _figure(size, "answer_max", max(answers) * 1000 if answers else None),
         _figure(size, "alone_p50", percentile(alone, 50) * 1000),
         _figure(size, "alone_p99", percentile(alone, 99) * 1000),
         _figure(size, "busy_p50", percentile(busy, 50) * 1000),
@@ -80,7 +88,8 @@ def _after_start(
         _figure(size, "steady_memory", resident),
         _figure(size, "proportional_memory", proportional),
     )
-    return Run(size, figures, {"first_vip": starts, "alone": alone, "busy": busy})
+    samples = {"first_vip": starts, "answers": answers, "alone": alone, "busy": busy}
+    return Run(size, figures, samples)
 
 
 def run_bytes(options: Options) -> Run:
@@ -104,7 +113,7 @@ def _measured(
 ) -> Iterator[tuple[Site, Cluster, MeasuredAgent]]:
     """A node, a cluster of this size, and an agent that is not started yet; all end afterwards."""
     with contextlib.ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nodeproxy-")))
+        directory = stack.enter_context(_scratch())
         site = stack.enter_context(open_site())
         cluster: Cluster
         if options.kubeconfig is None:
@@ -118,8 +127,16 @@ def _measured(
         yield site, cluster, agent
 
 
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="nodeproxy-") as directory:
+        yield Path(directory)
+
+
 _NAMES: dict[Measured, tuple[str, Unit]] = {
     "first_vip": ("process start to first working VIP", "s"),
+    "answer_p99": ("/livez during the start, p99", "ms"),
+    "answer_max": ("/livez during the start, slowest", "ms"),
     "alone_p50": ("API change to traffic, one at a time, p50", "ms"),
     "alone_p99": ("API change to traffic, one at a time, p99", "ms"),
     "busy_p50": ("API change to traffic, 50 others a second, p50", "ms"),
