@@ -140,3 +140,20 @@ async def test_the_gate_left_alone_means_what_the_server_has(stand_in: StandInCl
         await known.until(lambda: known.state.endpoints_kind is Kind.ENDPOINT_SLICE)
 
     assert known.addresses("web") == ["10.244.0.11"]
+
+
+async def test_the_new_kind_is_not_listed_from_a_cache_that_may_be_older(
+    stand_in: StandInCluster,
+):
+    await stand_in.put(WEB)
+    await scale(stand_in, POD_A)
+    source = stand_in.source(EndpointMode.SLICES)
+    async with knowing(source) as known:
+        source.choose_endpoints(gates(EndpointMode.ENDPOINTS))
+        await known.until(lambda: known.state.endpoints_kind is Kind.ENDPOINTS)
+
+    lists = {
+        request.path: request.query.get("resourceVersion", "")
+        for request in reversed(stand_in.server.requests)
+    }
+    assert (lists["/api/v1/services"], lists["/api/v1/endpoints"]) == ("0", "")

@@ -64,7 +64,19 @@ class Reflector:
         limits: WatchLimits,
         traits: ServerTraits,
         rng: random.Random,
+        list_from: str = FROM_CACHE,
     ) -> None:
+        """Prepare to read one kind.
+
+        Args:
+            locate: finds the collection.
+            pulse: told how it goes.
+            sink: takes what is read.
+            limits: how patient to be.
+            traits: what is known of the server, shared by the kinds.
+            rng: for jitter.
+            list_from: how old the first list may be, see `Remote.page`.
+        """
         self._locate = locate
         self._pulse = pulse
         self._sink = sink
@@ -76,7 +88,7 @@ class Reflector:
         self._remote: Remote | None = None
         self._view = View(pulse.kind)
         self._traits = traits
-        self._list_from = FROM_CACHE
+        self._list_from = list_from
         self._is_streaming = False  # the list in progress, or the last one
         self._list_began_at = 0.0
         self._watch_ends_at = 0.0  # when the server was asked to end the open watch

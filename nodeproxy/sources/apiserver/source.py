@@ -20,7 +20,7 @@ from nodeproxy.sources.apiserver.identities import identity_loader
 from nodeproxy.sources.apiserver.limits import WatchLimits
 from nodeproxy.sources.apiserver.pulse import Pulse
 from nodeproxy.sources.apiserver.reflector import Locate, Reflector
-from nodeproxy.sources.apiserver.remote import Remote, ServerTraits
+from nodeproxy.sources.apiserver.remote import FROM_CACHE, NEWEST, Remote, ServerTraits
 from nodeproxy.sources.apiserver.resources import Resource, node, service_cidrs, services
 from nodeproxy.sources.apiserver.troubles import Troubles
 from nodeproxy.sources.base import EventSink, SourceStatus
@@ -60,7 +60,7 @@ class ApiServerSource:
         # What all reflectors of a server share.
         self._traits = ServerTraits(streams_lists=limits.streams_lists)
         self._client: ApiClient | None = None
-        self._endpoints = EndpointSwitch(self._reader(mode), limits.switch_seconds)
+        self._endpoints = EndpointSwitch(self._reader(mode, FROM_CACHE), limits.switch_seconds)
 
     async def run(self, sink: EventSink) -> None:
         """Report everything there is, then every change, until cancelled.
@@ -94,7 +94,8 @@ class ApiServerSource:
 
     def choose_endpoints(self, gates: FeatureGates) -> None:
         """See `Source.choose_endpoints`."""
-        self._endpoints.request(self._reader(endpoint_mode(gates)))
+        # Of the two kinds the new one must not be the older: its list is not taken from a cache.
+        self._endpoints.request(self._reader(endpoint_mode(gates), NEWEST))
 
     def statuses(self) -> Sequence[SourceStatus]:
         """One entry for each kind that is watched.
@@ -106,7 +107,7 @@ class ApiServerSource:
         pulses = (self._services, endpoints, self._node, self._service_cidrs)
         return [pulse.status() for pulse in pulses]
 
-    def _reader(self, mode: EndpointMode) -> ApiEndpointReader:
+    def _reader(self, mode: EndpointMode, list_from: str) -> ApiEndpointReader:
         slices_first = mode is not EndpointMode.ENDPOINTS
         kind = Kind.ENDPOINT_SLICE if slices_first else Kind.ENDPOINTS
         pulse = Pulse(kind, self._troubles)
@@ -119,14 +120,16 @@ class ApiServerSource:
                 return Remote(await locator(), client, self._limits)
 
             try:
-                await self._reflector(locate, pulse, sink).run()
+                await self._reflector(locate, pulse, sink, list_from).run()
             finally:
                 self._troubles.forget(pulse.kind)
 
         return ApiEndpointReader(pulse, read)
 
-    def _reflector(self, locate: Locate, pulse: Pulse, sink: EventSink) -> Reflector:
-        return Reflector(locate, pulse, sink, self._limits, self._traits, self._rng)
+    def _reflector(
+        self, locate: Locate, pulse: Pulse, sink: EventSink, list_from: str = FROM_CACHE
+    ) -> Reflector:
+        return Reflector(locate, pulse, sink, self._limits, self._traits, self._rng, list_from)
 
 
 class ApiEndpointReader:
