@@ -122,7 +122,7 @@ def _parts(
     flows.on_pass = metrics.observe_flows
     reporter = Reporter(recorder, state)
     observer = AgentObserver(
-        families, state, health, metrics, servers, reporter, followers=(kernel, flows)
+        families, state, planner, health, metrics, servers, reporter, (kernel, flows)
     )
 
     def look_after_rules(reason: str) -> None:
@@ -135,6 +135,8 @@ def _parts(
 
     def take_over(new: Config) -> None:
         apply_verbosity(new.verbosity)
+        health.set_timeout(2 * new.sync_period_seconds)
+        metrics.set_gates(new.feature_gates)
         kernel.reconfigure(new)
         loop.reconfigure(plan_options_from(new), _pacing(new))
         source.choose_endpoints(new.feature_gates)

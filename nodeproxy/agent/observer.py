@@ -12,6 +12,7 @@ from nodeproxy.agent.reporter import Reporter
 from nodeproxy.backends.base import CommitReport
 from nodeproxy.model.addresses import Family
 from nodeproxy.model.events import SourceEvent
+from nodeproxy.plan.planner import Planner
 from nodeproxy.plan.types import PlanDelta
 from nodeproxy.server.health import HealthState
 from nodeproxy.server.metrics import AgentMetrics
@@ -45,6 +46,7 @@ class AgentObserver:
         self,
         families: tuple[Family, ...],
         state: ClusterState,
+        planner: Planner,
         health: HealthState,
         metrics: AgentMetrics,
         checks: HealthChecks,
@@ -56,6 +58,7 @@ class AgentObserver:
         Args:
             families: those that are programmed.
             state: what the loop applies events to.
+            planner: what it plans with.
             health: hears of work and of its end.
             metrics: counts.
             checks: hear first of everything, so that load balancers do so before packets do.
@@ -64,6 +67,7 @@ class AgentObserver:
         """
         self._families = families
         self._state = state
+        self._planner = planner
         self._health = health
         self._metrics = metrics
         self._checks = checks
@@ -121,6 +125,7 @@ class AgentObserver:
             endpoints=self._state.endpoint_count,
             problems=len(self._state.problems),
             quarantined=len(report.quarantined),
+            conflicts=len(self._planner.conflicts),
         )
 
     def failed(self, seconds: float) -> None:

@@ -79,16 +79,18 @@ class Agent:
         self.diary = Diary()
         self.inbox, self.backend = Inbox(), Backend(self.diary)
         state = ClusterState("n1")
+        planner = Planner(state, PlanOptions())
+        self.metrics = AgentMetrics()
         observer = AgentObserver(
             FAMILIES,
             state,
+            planner,
             HealthState(),
-            AgentMetrics(),
+            self.metrics,
             Checks(self.diary),
             Reporter(NoRecorder(), state),
             followers=[Flows(self.diary)],
         )
-        planner = Planner(state, PlanOptions())
         self.loop = SyncLoop(self.inbox, state, planner, self.backend, observer)
 
 
@@ -137,3 +139,13 @@ async def test_what_needs_no_write_is_installed_at_once():
         *("checks decided", "flows decided 0 0"),
         *("checks installed", "flows installed"),
     ]
+
+
+async def test_conflicts_are_counted():
+    agent = Agent()
+    other = service("other").cluster_ip("10.96.0.10").port(80)
+    agent.inbox.put([*upserted(WEB, other), *EVERYTHING])
+
+    await agent.loop.turn()
+
+    assert "\nnodeproxy_conflicts 1\n" in agent.metrics.exposition(0.0)
