@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import closing
+from typing import NamedTuple
 
 import pytest
 
@@ -12,7 +13,7 @@ from lab.conntrack import Entry, add_entries, list_entries
 from lab.flows import Tuple
 from lab.namespace import Namespace
 from nodeproxy.model.addresses import Addr, Family, format_cidr, parse_addr
-from nodeproxy.netlink.conntrack import FlowFilter, FlowReader, Seen, identity_of
+from nodeproxy.netlink.conntrack import FlowFilter, FlowReader, identity_of
 from nodeproxy.netlink.conntrack_channel import ConntrackSockets
 from tests.support.builders import node as node_object
 from tests.support.builders import service, slice_, upserted
@@ -37,19 +38,27 @@ def flow(to: tuple[str, int], by: tuple[str, int], protocol: str = "udp") -> Ent
     return Entry.to(to, by, client=(source, next(_clients)), protocol=protocol)
 
 
-def told(sockets: ConntrackSockets, flow_filter: FlowFilter) -> list[Seen]:
-    """Everything a dump tells, with messages that stay valid."""
+class Told(NamedTuple):
+    destination: bytes
+    answerer: bytes
+    identity: bytes
+
+
+def told(sockets: ConntrackSockets, flow_filter: FlowFilter) -> list[Told]:
+    """Everything a dump tells."""
     reader = FlowReader(flow_filter.family, flow_filter.protocol)
     sockets.start_dump(flow_filter)
-    found: list[Seen] = []
+    found: list[Told] = []
     while not reader.is_done:
-        found += reader.read(sockets.receive())
+        datagram = sockets.receive()
+        for destination, answerer, offset, size in reader.read(datagram):
+            found.append(Told(destination, answerer, identity_of(datagram, offset, size)))
     return found
 
 
 def identities(sockets: ConntrackSockets, port: int = 0) -> list[bytes]:
     seen = told(sockets, FlowFilter(Family.IPV4, _UDP, port=port))
-    return [identity_of(flow.message) for flow in seen]
+    return [flow.identity for flow in seen]
 
 
 def _packed(addr: str, port: int) -> bytes:

@@ -95,9 +95,10 @@ class Sweep:
             reader = self._reader = FlowReader(self._family, self._protocol)
             self._attempts += 1
         is_stale = self._judge.is_stale
+        datagram = self._channel.receive()
         stale = [
-            identity_of(message)
-            for destination, answerer, message in reader.read(self._channel.receive())
+            identity_of(datagram, offset, size)
+            for destination, answerer, offset, size in reader.read(datagram)
             if is_stale(destination, answerer)
         ]
         if identities := [identity for identity in stale if identity]:
