@@ -89,14 +89,12 @@ class AgentMetrics:
         """The configuration was read again (CFG-30)."""
         self._gates = _gate_metric(gates)
 
-    def observe_events(self, events: Iterable[SourceEvent]) -> None:
+    def observe_events(self, events: Sequence[SourceEvent]) -> None:
         """Events were taken from the inbox (EP-32, SVC-45)."""
+        self._changes.count(events)
         for event in events:
-            if isinstance(event, Rejected):
+            if type(event) is Rejected:
                 self._rejected.add(1, event.kind)
-            else:
-                self._changes.count(event)
-        self._changes.publish()
 
     def decided(self, delta: PlanDelta) -> None:
         """The plan changed."""

@@ -34,8 +34,11 @@ class PlanMetrics:
 
     def decided(self, delta: PlanDelta) -> None:
         """The plan changed; told by `publish` when it is in force."""
+        has_any = bool(self._internal or self._external or self._affinity)
         for key, plan in delta.puts.items():
             lacks_local = _lacks_local(plan)
+            if not (has_any or lacks_local or plan.affinity_seconds):
+                continue  # the usual Service of a first sync
             _keep(self._internal, key, lacks_local and _is_local(plan.internal_policy))
             _keep(self._external, key, lacks_local and _is_local(plan.external_policy))
             _keep(self._affinity, key, plan.affinity_seconds > 0)

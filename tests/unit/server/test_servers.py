@@ -66,7 +66,7 @@ async def test_healthz_answers_json_with_the_headers_of_kube_proxy():
 
 
 async def test_answers_are_counted_by_code():
-    """HZ-7."""
+    """HZ-7, TS-1108."""
     state, metrics = healthy(), AgentMetrics()
     server = HealthServer(ANY_PORT, state, metrics)
 
