@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,6 +26,16 @@ def require_kernel() -> None:
     if os.environ.get("CI"):
         pytest.fail(f"CI must run the kernel tests: {reason}", pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _log_levels_stay() -> Iterator[None]:
+    """Undo what a test does to the loggers of the process, as a command or a server does."""
+    loggers = [logging.getLogger(), logging.getLogger("nodeproxy")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
