@@ -128,6 +128,7 @@ def _parts(
     def look_after_rules(reason: str) -> None:
         reporter.rules_changed(reason)
         backend.mark_stale(reason)
+        flows.rules_were_lost()
         inbox.poke()
 
     watcher = ForeignChangeWatcher(channel.portid, look_after_rules)
