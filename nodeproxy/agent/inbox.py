@@ -33,7 +33,8 @@ class Inbox:
         self._objects: dict[_ObjectKey, Upserted | Removed] = {}
         self._rejected: dict[_ObjectKey, Rejected] = {}
         self._synced: dict[Kind, Synced] = {}
-        self._chosen: EndpointsChosen | None = None
+        self._chosen: dict[Kind | None, EndpointsChosen] = {}
+        """Each choice once, the last one last: what all of them make obsolete is forgotten."""
         self._wake = asyncio.Event()
 
     def put(self, events: Sequence[SourceEvent]) -> None:
@@ -62,9 +63,9 @@ class Inbox:
 
     def take_all(self) -> list[SourceEvent]:
         """Everything that has come since the last call."""
-        events: list[SourceEvent] = [self._chosen] if self._chosen else []
+        events: list[SourceEvent] = [*self._chosen.values()]
         events += [*self._objects.values(), *self._rejected.values(), *self._synced.values()]
-        self._chosen = None
+        self._chosen.clear()
         self._objects.clear()
         self._rejected.clear()
         self._synced.clear()
@@ -72,7 +73,8 @@ class Inbox:
         return events
 
     def _choose(self, event: EndpointsChosen) -> None:
-        self._chosen = event
+        self._chosen.pop(event.kind, None)
+        self._chosen[event.kind] = event
         if event.kind is None:
             return
         obsolete = other_endpoints_kind(event.kind)

@@ -62,10 +62,16 @@ class EndpointSwitch(Generic[_Reader]):
         """The one that counts."""
         self._patience_seconds = patience_seconds
         self._wanted: _Reader | None = None
+        self._candidate: _Reader | None = None
         self._news = asyncio.Event()
 
     def request(self, reader: _Reader) -> None:
-        """Let another reader take over; of several requests the last counts."""
+        """Let another reader take over; of several requests the last counts.
+
+        To ask for what is being read already, to take over or because it did, changes nothing.
+        """
+        if self._candidate and not self._wanted and reader.kind is self._candidate.kind:
+            return
         self._wanted = reader
         self._news.set()
 
@@ -92,10 +98,12 @@ class EndpointSwitch(Generic[_Reader]):
         started = clock.monotonic()
         # From here on what the other kind tells is kept beside.
         sink.put([EndpointsChosen(current.kind)])
+        self._candidate = wanted
         candidate = _Reading(wanted, sink, group, news=self._news, not_kind=current.kind)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience_seconds):
                 await self._news.wait()
+        self._candidate = None
         seconds = clock.monotonic() - started
         if candidate.is_synced and candidate.kind is not current.kind:
             current.close()

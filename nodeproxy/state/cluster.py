@@ -128,6 +128,9 @@ class ClusterState:
                     self._choose(kind, changes)
                 case _:
                     assert_never(event)
+        if changes.has_other_endpoints:
+            # When the other objects were written says nothing about how long this takes.
+            self._triggers.take()
         changes.problems = tuple(new_problems)
         return changes
 

@@ -126,10 +126,13 @@ def test_what_comes_after_a_choice_is_kept_beside():
     assert inbox.take_all() == [EndpointsChosen(Kind.ENDPOINT_SLICE), beside]
 
 
-def test_of_several_choices_the_last_counts_once():
+def test_of_several_choices_each_comes_once_and_the_last_one_last():
+    """All of them make something obsolete, the last one says what counts."""
     inbox = Inbox()
+    slices, listed = EndpointsChosen(Kind.ENDPOINT_SLICE), EndpointsChosen(Kind.ENDPOINTS)
 
-    inbox.put([EndpointsChosen(Kind.ENDPOINT_SLICE), EndpointsChosen(Kind.ENDPOINTS)])
+    inbox.put([slices, listed])
+    inbox.put([slices, listed, listed, slices])
 
-    assert inbox.take_all() == [EndpointsChosen(Kind.ENDPOINTS)]
+    assert inbox.take_all() == [listed, slices]
     assert inbox.take_all() == []

@@ -149,6 +149,21 @@ async def test_who_changes_their_mind_ends_the_attempt(caplog: pytest.LogCapture
     assert not caplog.records
 
 
+async def test_who_asks_twice_does_not_begin_anew():
+    old, new, again = Reader(Kind.ENDPOINT_SLICE), Reader(Kind.ENDPOINTS), Reader(Kind.ENDPOINTS)
+    async with running(old) as (switch, told):
+        old.tell(Synced(Kind.ENDPOINT_SLICE))
+        switch.request(new)
+        await new.has_started.wait()
+
+        switch.request(again)
+        new.tell(Synced(Kind.ENDPOINTS))
+        await told.until_last(ENDPOINTS_CHOSEN)
+
+    assert switch.reader is new
+    assert not again.has_started.is_set()
+
+
 async def test_a_candidate_that_reads_the_same_after_all_is_given_up(
     caplog: pytest.LogCaptureFixture,
 ):

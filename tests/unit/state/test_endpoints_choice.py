@@ -6,6 +6,7 @@ from nodeproxy.model.addresses import Family, format_addr
 from nodeproxy.model.events import EndpointsChosen, Kind, SourceEvent
 from nodeproxy.model.keys import Protocol, ServiceKey, ServicePortKey
 from nodeproxy.state.cluster import Changes, ClusterState
+from nodeproxy.state.triggers import TRIGGER_TIME_ANNOTATION
 from tests.support.builders import (
     EndpointsBuilder,
     SliceBuilder,
@@ -37,7 +38,7 @@ class Cluster:
     """A state of which the endpoints of one Service are asked."""
 
     def __init__(self, *events: SourceEvent) -> None:
-        self.state = ClusterState("n1")
+        self.state = ClusterState("n1", since=0.0)
         self.takes(*upserted(service("web").cluster_ip("10.96.0.1").port(80)), *events)
 
     def takes(self, *events: SourceEvent) -> Changes:
@@ -132,3 +133,15 @@ def test_without_a_choice_again_both_kinds_count():
     cluster.takes(EndpointsChosen(None), listed("10.0.0.2").upserted())
 
     assert cluster.addresses == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_how_old_the_objects_are_that_take_over_does_not_count():
+    """EP-31 is about changes; these objects may have been written long ago."""
+    cluster = Cluster(sliced("10.0.0.1").upserted(), SLICES)
+    written = listed("10.0.0.2").annotation(TRIGGER_TIME_ANNOTATION, "2030-01-01T00:00:00Z")
+
+    cluster.takes(ENDPOINTS, written.upserted())
+    exchanged = cluster.state.take_triggers()
+    cluster.takes(written.address("10.0.0.3").upserted())
+
+    assert (exchanged, len(cluster.state.take_triggers())) == ([], 1)
