@@ -1,0 +1,1 @@
+"""iptables: a tree of chains, changed chain by chain through iptables-restore."""
