@@ -301,6 +301,7 @@ CONNTRACK_MAX_PER_CORE = Setting[int | None](
     32768,
     _tell_optional,
     keeps_zero=True,
+    is_live=True,
 )
 CONNTRACK_MIN = Setting[int | None](
     "conntrack.min",
@@ -311,6 +312,7 @@ CONNTRACK_MIN = Setting[int | None](
     131072,
     _tell_optional,
     keeps_zero=True,
+    is_live=True,
 )
 CONNTRACK_TCP_ESTABLISHED = Setting[int | None](
     "conntrack.tcpEstablishedTimeout",
@@ -321,6 +323,7 @@ CONNTRACK_TCP_ESTABLISHED = Setting[int | None](
     86400,
     _tell_seconds,
     keeps_zero=True,
+    is_live=True,
 )
 CONNTRACK_TCP_CLOSE_WAIT = Setting[int | None](
     "conntrack.tcpCloseWaitTimeout",
@@ -331,9 +334,13 @@ CONNTRACK_TCP_CLOSE_WAIT = Setting[int | None](
     3600,
     _tell_seconds,
     keeps_zero=True,
+    is_live=True,
 )
 CONNTRACK_TCP_BE_LIBERAL = _switch(
-    "conntrack.tcpBeLiberal", "conntrack.tcp_be_liberal", flags.CONNTRACK_TCP_BE_LIBERAL
+    "conntrack.tcpBeLiberal",
+    "conntrack.tcp_be_liberal",
+    flags.CONNTRACK_TCP_BE_LIBERAL,
+    is_live=True,
 )
 CONNTRACK_UDP = Setting[int](
     "conntrack.udpTimeout",
@@ -343,6 +350,7 @@ CONNTRACK_UDP = Setting[int](
     values.parse_whole_seconds,
     0,
     _tell_seconds,
+    is_live=True,
 )
 CONNTRACK_UDP_STREAM = Setting[int](
     "conntrack.udpStreamTimeout",
@@ -352,6 +360,7 @@ CONNTRACK_UDP_STREAM = Setting[int](
     values.parse_whole_seconds,
     0,
     _tell_seconds,
+    is_live=True,
 )
 CONNTRACK_CLEAN_TCP = _switch(
     "cleanTCPFlows", "conntrack.cleans_tcp", flags.CONNTRACK_CLEAN_TCP, is_own=True, flag_wins=True

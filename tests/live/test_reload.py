@@ -120,3 +120,14 @@ def wait_masqueraded(site: ConfiguredSite, web: Web, *, is_so: bool) -> None:
         lambda: ask(site.caller, target, timeout=LOOK_SECONDS),
         lambda seen: isinstance(seen, Answer) and seen.is_masqueraded is is_so,
     )
+
+
+def test_connection_tracking_changes_at_once(site: ConfiguredSite):
+    name = "net.netfilter.nf_conntrack_tcp_timeout_close_wait"
+    before = site.node.run("sysctl", "-n", name).strip()
+
+    site.config.write(conntrack={"tcpCloseWaitTimeout": "77s"})
+    site.agent.reload()
+
+    site.logged(f"kernel setting {name}=77 instead of {before}")
+    assert site.node.run("sysctl", "-n", name).strip() == "77"

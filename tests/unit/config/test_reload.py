@@ -31,6 +31,7 @@ def test_where_a_value_stands_does_not_matter(folder: Folder) -> None:
         ("nodeport-addresses", "::/0", Change("nodePortAddresses", "primary", "::/0")),
         ("masquerade-all", "true", Change("nftables.masqueradeAll", "false", "true")),
         ("iptables-min-sync-period", "1s", Change("nftables.minSyncPeriod", "0s", "1s")),
+        ("conntrack-min", "5", Change("conntrack.min", "131072", "5")),
         ("bind-address", "10.0.0.1", Change("bindAddress", "0.0.0.0", "10.0.0.1")),
         (
             "feature-gates",
@@ -51,7 +52,7 @@ def test_what_a_running_agent_takes_over(flag: str, text: str, change: Change) -
             "",
             Change("healthzBindAddress", "0.0.0.0:10256", '""'),
         ),
-        ("conntrack-min", "5", Change("conntrack.min", "131072", "5")),
+        ("conntrack-clean-tcp", "true", Change("cleanTCPFlows", "false", "true")),
         ("kubeconfig", "/k", Change("clientConnection.kubeconfig", '""', "/k")),
         ("oom-score-adj", "0", Change("oomScoreAdj", "-999", "0")),
         ("hostname-override", "b", Change("hostnameOverride", "node-1", "b")),
@@ -69,16 +70,22 @@ def test_a_change_is_told_in_one_line() -> None:
 
 def test_after_a_reload_only_what_is_live_has_changed() -> None:
     old = settings(conntrack_min="5")
-    new = settings(v="4", cluster_cidr="10.0.0.0/8", conntrack_min="6", oom_score_adj="0")
+    new = settings(
+        v="4",
+        cluster_cidr="10.0.0.0/8",
+        conntrack_min="6",
+        conntrack_clean_tcp="true",
+        oom_score_adj="0",
+    )
 
     now = taken_over(old, new)
 
     assert (now.verbosity, now.cluster_cidrs) == (4, new.cluster_cidrs)
-    assert (now.conntrack, now.oom_score_adj) == (old.conntrack, old.oom_score_adj)
+    assert (now.conntrack.min, now.conntrack.cleans_tcp, now.oom_score_adj) == (6, False, -999)
     assert compare(now, new).live == ()
     assert [change.field for change in compare(now, new).restart] == [
         "oomScoreAdj",
-        "conntrack.min",
+        "cleanTCPFlows",
     ]
 
 
