@@ -150,6 +150,8 @@ class Expectation(msgspec.Struct, frozen=True):
     text: str
     packet: Packet
     outcome: Outcome
+    in_iptables: Outcome | None = None
+    """Where the iptables mode differs (spec 30): its outcome."""
 
 
 class Manifest(msgspec.Struct, frozen=True):

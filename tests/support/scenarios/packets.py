@@ -3,6 +3,7 @@
 SOURCE -> DESTINATION = OUTCOME [flags]
 pod-a -> 10.96.0.10:80 = {pod-b:8080, far-a:8080} no-masq
 node@192.168.1.2 -> [fd00:96::10]:53/udp = refused
+pod-b -> 10.96.0.10:81 = refused [iptables: untouched]
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from tests.support.scenarios.model import (
 )
 from tests.support.scenarios.world import HOSTS, NAMES
 
-_LINE = re.compile(r"(?P<source>\S+) +-> +(?P<to>ping +\S+|\S+) += +(?P<outcome>.+)")
+_LINE = re.compile(
+    r"(?P<source>\S+) +-> +(?P<to>ping +\S+|\S+) += +"
+    r"(?P<outcome>[^\[]+|.*?\}[^\[]*)(?P<iptables>\[iptables: .+\])?"
+)
 _ENDPOINTS = re.compile(r"\{(?P<inside>[^}]*)\} *(?P<flags>.*)")
 _NAME = re.compile(r"[A-Za-z][\w-]*")
 _FLAG_WORDS = frozenset({"masq", "no-masq", "sticky", "as", "not"})
@@ -55,9 +59,19 @@ def expectation_from(line: int, text: str) -> Expectation:
     try:
         packet = _packet(match["source"], match["to"])
         outcome = _outcome(match["outcome"].strip(), packet)
+        other = _in_iptables(match["iptables"], packet)
     except ValueError as exc:
         raise Mistake(line, str(exc)) from exc
-    return Expectation(line, text, packet, outcome)
+    if other == outcome:
+        raise Mistake(line, "iptables does not differ here; leave it out")
+    return Expectation(line, text, packet, outcome, other)
+
+
+def _in_iptables(text: str | None, packet: Packet) -> Outcome | None:
+    """`[iptables: untouched]`: what the packet meets in that mode."""
+    if text is None:
+        return None
+    return _outcome(text.removeprefix("[iptables:").removesuffix("]").strip(), packet)
 
 
 def _packet(source: str, to: str) -> Packet:
