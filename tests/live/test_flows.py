@@ -184,7 +184,7 @@ def test_what_changed_while_nobody_looked_is_found_at_the_start(lab: Lab):
 
 
 def test_flow_begun_while_the_rules_were_gone_is_translated_after_the_repair(lab: Lab):
-    """CT-8."""
+    """CT-17."""
     with FlowNode(lab) as node:
         node.take(dns().upserted(), backends(lab, 0, 0).upserted())
         nft.load(lab.node, "flush ruleset")

@@ -46,7 +46,7 @@ def test_client_that_keeps_its_socket_follows_the_endpoints(site: Site, kind: Pa
 
 
 def test_flow_begun_while_the_rules_were_flushed_is_translated_in_the_end(site: Site):
-    """CT-8: the agent repairs the rules, and then what they missed."""
+    """CT-17: the agent repairs the rules, and then what they missed."""
     kind = PacketKind("udp", "IPv4")
     web = site.published(site.backends(1))
     first_answer(site.caller, web.cluster_ip(kind))

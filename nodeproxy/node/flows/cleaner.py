@@ -5,9 +5,10 @@ and its flow keeps its endpoint: when the pod goes, what it sends goes nowhere u
 as long as the kernel's timeout. Deleting the flow makes its next packet choose anew (CT-7). TCP
 notices by itself; on request its connections to endpoints that are gone are cut too.
 
-What this costs is bounded: one task, sockets of its own, the table read in a thread in slices of
-2 ms with pauses as long as the slices, changes of the meantime collected into the next look, and
-one datagram in memory. Rules never wait for it.
+What this costs is bounded (CT-18): one task, sockets of its own, the table read in a thread in
+slices of 2 ms with pauses as long as the slices, changes of the meantime collected into the next
+look, and one datagram in memory. Rules never wait for it. Why a walk over the table, and not a
+record of flows: docs/decisions/0017-stale-flows-beside-the-syncs.md.
 
 Every service port is looked at a second time a second later. A packet may have been on its way
 through the old rules when they were replaced (a virtual CPU can stop for milliseconds), and
@@ -103,7 +104,7 @@ class FlowCleaner:
         self._book.note(changes.services, delta)
 
     def rules_were_lost(self) -> None:
-        """Somebody else changed the rules: flows begun meanwhile were not translated (CT-8).
+        """Somebody else changed the rules: flows begun meanwhile were not translated (CT-17).
 
         They are looked at once the rules are repaired.
         """

@@ -8,7 +8,7 @@
     anything else                           -->  not ours, stays
 
 At start, and then only, a translated flow to an address of a ServiceCIDR that no Service has is
-stale too: its Service was deleted while nobody looked.
+stale too: its Service was deleted while nobody looked (CT-15).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def verdict_on(plan: ServicePortPlan, endpoints: Iterable[Endpoint]) -> Verdict:
 
     UDP: every endpoint that serves, whatever the policies say (CT-5), and every one that the plan
     uses, so that what gets new flows keeps its old ones (CT-10). TCP connections end when their
-    endpoint is gone altogether, not before: one that terminates may finish its work.
+    endpoint is gone altogether, not before: one that terminates may finish its work (CT-16).
 
     Args:
         plan: of the service port.

@@ -212,7 +212,7 @@ async def test_flows_of_the_time_before_the_start_are_looked_at_once():
 
 
 async def test_service_deleted_before_the_start_loses_its_flows():
-    """Only where a ServiceCIDR says that the address is for Services."""
+    """CT-15: only where a ServiceCIDR says that the address is for Services."""
     of_deleted, elsewhere = flow(("10.96.3.3", 53), FIRST), flow(("10.97.3.3", 53), FIRST)
     untranslated = Entry.to(("10.96.3.4", 53), ("10.96.3.4", 53))
     other_port = flow((IP, 3000), FIRST)
@@ -238,6 +238,7 @@ async def test_tcp_connections_stay_by_default():
 
 
 async def test_tcp_connections_to_gone_endpoints_are_cut_on_request():
+    """CT-16."""
     gone, there = flow((IP, 53), FIRST, "tcp"), flow((IP, 53), SECOND, "tcp", 4001)
     untranslated = Entry.to((IP, 53), (IP, 53), protocol="tcp")
     conntrack = FakeConntrack([gone, there, untranslated], OWN)
@@ -262,7 +263,7 @@ async def test_tcp_connections_to_a_terminating_endpoint_stay_until_it_is_gone()
 
 
 async def test_tcp_connections_of_a_deleted_service_stay():
-    """Its pods may live on."""
+    """CT-16: its pods may live on."""
     connection = flow((IP, 53), FIRST, "tcp")
     conntrack = FakeConntrack([connection], OWN)
     cleaned = await settled(conntrack, protocol="TCP", cleans_tcp=True)
@@ -408,3 +409,19 @@ async def test_nothing_is_asked_before_the_first_plan_is_installed():
     await cleaner.look(conntrack)
 
     assert conntrack.requests == []
+
+
+async def test_everything_is_looked_at_after_the_rules_were_lost():
+    """CT-17."""
+    untranslated = Entry.to((IP, 53), (IP, 53))
+    conntrack = FakeConntrack([TO_FIRST], OWN)
+    cleaned = await settled(conntrack)
+    conntrack.add(untranslated)
+
+    cleaned.cleaner.rules_were_lost()
+    await cleaned.look()
+    before_repair = set(conntrack.entries)
+    await cleaned.take()
+
+    assert untranslated in before_repair
+    assert set(conntrack.entries) == {TO_FIRST}
