@@ -70,12 +70,15 @@ async def run_agent(config: Config) -> None:
     """
     # Until the first sync nearly everything that is allocated stays; collecting finds nothing.
     gc.disable()
+    # First of all: until somebody listens to SIGHUP it ends the process.
+    trigger = ConfigTrigger(config.config_file)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, trigger.ask)
     set_oom_score(config.oom_score_adj)
     with NetfilterSocket() as channel, NetfilterSocket() as second_channel:
         families = usable_families()
         for family in families:
             probe(channel, family)
-        parts = _parts(config, channel, second_channel, families)
+        parts = _parts(config, channel, second_channel, families, trigger)
         _log.info(
             "agent started version=%s node=%s mode=%s families=%s",
             __version__,
@@ -92,6 +95,7 @@ def _parts(
     channel: NetfilterSocket,
     second_channel: NetfilterSocket,
     families: tuple[Family, ...],
+    trigger: ConfigTrigger,
 ) -> list[Part]:
     """Everything the agent consists of, wired together."""
     source = open_source(config)
@@ -152,7 +156,7 @@ def _parts(
         Part("servers", _serve(servers, recorder)),
         Part("flows", flows.run()),
         Part("events", _report(recorder, observer)),
-        Part("configuration", _reload(reloader)),
+        Part("configuration", reloader.run(trigger)),
     ]
 
 
@@ -179,13 +183,6 @@ async def _report(recorder: RecorderPart, observer: AgentObserver) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(say_so(), name="starting")
         await recorder.run()
-
-
-async def _reload(reloader: Reloader) -> None:
-    """Read the configuration again on SIGHUP, and when its file is another one."""
-    trigger = ConfigTrigger(reloader.config.config_file)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, trigger.ask)
-    await reloader.run(trigger)
 
 
 async def _watch(watcher: ForeignChangeWatcher, observer: AgentObserver) -> None:
