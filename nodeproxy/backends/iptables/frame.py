@@ -42,7 +42,9 @@ from nodeproxy.plan.types import FamilySettings, LocalDetector
 SERVICES, NODEPORTS, EXTERNAL, HEALTH = "NP-S", "NP-N", "NP-E", "NP-H"
 """Roots of the trees; `SERVICES` and `NODEPORTS` are in both tables."""
 
-_NEW = InState("NEW")
+_AS_SENT = InState("INVALID,RELATED,ESTABLISHED,UNTRACKED,DNAT", negate=True)
+"""The first packet of a connection that nobody translated: an endpoint may have the address and
+port of a frontend that is refused, and what goes there by another Service must pass."""
 
 
 class Trees:
@@ -84,8 +86,8 @@ def build_frame(
     """The fixed chains of both tables."""
     to_nodeports = _to_nodeports(settings, options)
     martians = _martians(settings, options)
-    to_services = Rule((_NEW,), Jump(SERVICES))
-    to_external = Rule((_NEW,), Jump("NP-EXTERNAL"))
+    to_services = Rule((_AS_SENT,), Jump(SERVICES))
+    to_external = Rule((_AS_SENT,), Jump("NP-EXTERNAL"))
     nat = (
         Chain("NP-SERVICES", (Rule((), Jump(SERVICES)), *to_nodeports)),
         Chain("NP-POSTROUTING", _masquerading(settings)),

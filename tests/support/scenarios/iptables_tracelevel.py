@@ -57,7 +57,7 @@ class IptablesTraceLevel:
         arrivals = {
             Arrival(_target(ending), ending.packet.is_masqueraded): ending.probability
             for ending in endings
-            if ending.packet.is_translated
+            if ending.packet.is_translated and ending.end is End.PASSED
         }
         if not arrivals:
             (ending,) = endings

@@ -33,6 +33,7 @@ from lab.lines import Spoken
 from lab.topology import Lab, private_node
 from lab.traffic import Answer, Conversation, Outcome
 from lab.traffic import Target as Destination
+from nodeproxy.backends.base import Backend
 from nodeproxy.backends.nftables.backend import NftablesBackend
 from nodeproxy.backends.nftables.encode import encode_batch
 from nodeproxy.backends.nftables.objects import DeleteTable
@@ -152,11 +153,11 @@ class LiveWorld:
         self._log.new_flows()
         self._flows.clear()
 
-    def new_backend(self) -> NftablesBackend:
+    def new_backend(self) -> Backend:
         """A backend that knows nothing yet, as that of an agent that starts."""
         return NftablesBackend(self._channel, FAMILIES)
 
-    def program(self, backend: NftablesBackend, delta: PlanDelta) -> None:
+    def program(self, backend: Backend, delta: PlanDelta) -> None:
         """Stage and commit."""
         backend.stage(delta)
         self._runner.run(backend.commit())
