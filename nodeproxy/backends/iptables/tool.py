@@ -17,7 +17,7 @@ import re
 import shutil
 import subprocess
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -77,7 +77,8 @@ class Tool(Protocol):
 class Commands:
     """The commands of one flavour (see `Tool`)."""
 
-    # Mutable state: the processes started last, whose changes are our own.
+    # Mutable state: the processes started last, whose changes are our own, and the families that
+    # a restore is changing right now.
     def __init__(self, flavour: Flavour, inside: Sequence[str] = ()) -> None:
         """Name the commands; nothing is run yet.
 
@@ -88,12 +89,21 @@ class Commands:
         self.flavour = flavour
         self._inside = tuple(inside)
         self.own_pids: deque[int] = deque(maxlen=_OWN_PIDS)
+        self.busy: set[Family] = set()
+        self.after_restore: Callable[[Family], None] | None = None
+        """Called behind each restore, in the thread that made it, while `busy` names the family."""
 
     def restore(self, family: Family, text: str) -> Refusal | None:
         """See `Tool.restore`."""
         command = command_name(family, self.flavour, "restore")
-        with _memory_file(text) as stdin:
-            done = self._run([command, "-w", str(LOCK_WAIT_SECONDS), "--noflush"], stdin)
+        self.busy.add(family)
+        try:
+            with _memory_file(text) as stdin:
+                done = self._run([command, "-w", str(LOCK_WAIT_SECONDS), "--noflush"], stdin)
+            if self.after_restore is not None:
+                self.after_restore(family)
+        finally:
+            self.busy.discard(family)
         if done.returncode == 0:
             return None
         words = done.stderr.strip()
