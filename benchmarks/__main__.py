@@ -16,6 +16,7 @@ import msgspec
 
 from benchmarks.api import RequestRefused
 from benchmarks.changes import run_changes
+from benchmarks.conntrack import run_conntrack
 from benchmarks.datapath import run_datapath
 from benchmarks.measure import BenchmarkFailed
 from benchmarks.options import Options, parse_options
@@ -74,6 +75,8 @@ def _runs(options: Options) -> Iterator[Result]:
                 yield run_changes(options.largest, options.rounds)
             case "datapath":
                 yield run_datapath(options.largest, options.connections)
+            case "conntrack":
+                yield run_conntrack(options.largest, options.rounds, options.flows)
 
 
 def _show(run: Result) -> None:

@@ -12,8 +12,9 @@ import msgspec
 from benchmarks.figures import Size, parse_size
 from benchmarks.process import own_agent
 
-Part = Literal["agent", "bytes", "changes", "datapath"]
-"""The process at each size; bytes from the API; one change in the agent and the kernel; packets."""
+Part = Literal["agent", "bytes", "changes", "datapath", "conntrack"]
+"""The process at each size; bytes from the API; one change in the agent and the kernel; packets;
+flows that outlived their endpoint."""
 PARTS: tuple[Part, ...] = get_args(Part)
 RESULTS = Path(__file__).with_name("results")
 
@@ -41,6 +42,8 @@ class Options(msgspec.Struct, frozen=True):
     """How often each kind of change is made."""
     connections: int
     """How many connections each way through the rules gets."""
+    flows: int
+    """How many flows connection tracking holds."""
     results: Path
 
     @property
@@ -54,7 +57,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measures an agent on a private node: start, latency, CPU, memory, bytes, "
-        "what each kind of change costs, and what the rules cost a connection. "
+        "what each kind of change costs, what the rules cost a connection, and what stale flows "
+        "cost. "
         "Needs root. The figures are informative: missing a target is not an error.",
     )
     parser.add_argument(
@@ -90,6 +94,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument(
         "--connections", type=_positive, default=500, help="of each way; default: 500"
     )
+    parser.add_argument(
+        "--flows", type=_positive, default=1_000_000, help="for conntrack; default: 1000000"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="for JSON")
     given = parser.parse_args(arguments)
     return Options(
@@ -103,6 +110,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         stream=given.stream,
         rounds=given.rounds,
         connections=given.connections,
+        flows=given.flows,
         results=given.results,
     )
 

@@ -6,6 +6,7 @@ silence shows that the flow was deleted; while somebody speaks on it the kernel 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -256,19 +257,18 @@ def test_tcp_connection_survives_its_endpoint_leaving_the_service(lab: Lab):
 
 @FAMILIES
 def test_tcp_connection_to_a_gone_endpoint_is_cut_on_request(lab: Lab, index: int):
-    with FlowNode(lab, cleans_tcp=True) as node:
+    with FlowNode(lab, cleans_tcp=True) as node, contextlib.ExitStack() as stack:
         node.take(dns().upserted(), backends(lab, index, 0, 1).upserted())
-        connections = [asking(lab, index, "tcp") for _ in range(12)]
+        connections = [stack.enter_context(asking(lab, index, "tcp")) for _ in range(12)]
         servers = [server(connection.opening) for connection in connections]
         node.take(backends(lab, index, 1).upserted())
         gone, there = (lab.pods[number].addresses[index] for number in (0, 1))
         for connection, former in zip(connections, servers, strict=True):
-            with connection:
-                wanted = "reset" if former == gone else there
-                eventually(
-                    f"{wanted} on a connection to {former}",
-                    lambda connection=connection: server(connection.say()),  # type: ignore[misc]
-                    lambda seen, wanted=wanted: seen == wanted,  # type: ignore[misc]
-                )
+            wanted = "reset" if former == gone else there
+            eventually(
+                f"{wanted} on a connection to {former}",
+                lambda connection=connection: server(connection.say()),  # type: ignore[misc]
+                lambda seen, wanted=wanted: seen == wanted,  # type: ignore[misc]
+            )
 
     assert set(servers) == {gone, there}

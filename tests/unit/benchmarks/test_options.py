@@ -24,7 +24,9 @@ def test_an_unknown_part_is_refused_with_those_there_are(capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         parse_options(["--only", "changes,speed"])
 
-    assert "'speed' is none of agent, bytes, changes, datapath" in capsys.readouterr().err
+    assert (
+        "'speed' is none of agent, bytes, changes, datapath, conntrack" in capsys.readouterr().err
+    )
 
 
 def test_changes_are_measured_at_the_size_with_the_most_endpoints():
