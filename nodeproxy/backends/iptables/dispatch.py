@@ -38,7 +38,7 @@ from nodeproxy.model.addresses import Addr, Cidr
 from nodeproxy.model.keys import Protocol
 
 LEAF_RULES = 16
-"""With more keys than this a node has children."""
+"""Keys in a leaf: fewer make more chains, more make longer walks and longer writes."""
 MAX_DEPTH = 8
 """The kernel follows 16 chains in a row; the others are needed before and behind the tree. Keys
 that differ that late, after eight digits with more than a leaf each, end in a long leaf."""
@@ -89,14 +89,16 @@ class Tree:
     """The keys and what happens to packets sent there."""
 
     # Mutable state: the keys, and what changed since the kernel took the last changes.
-    def __init__(self, tag: str, addr_bytes: int) -> None:
+    def __init__(self, tag: str, addr_bytes: int, leaf_rules: int = LEAF_RULES) -> None:
         """Make an empty tree.
 
         Args:
             tag: name of its root, and how the names of the others begin.
             addr_bytes: 4 or 16; 0 if places have no address.
+            leaf_rules: with more keys than this a node has children.
         """
         self.root = tag
+        self._leaf_rules = leaf_rules
         self._addr_bits = addr_bytes * 8
         self._bits = self._addr_bits + _PROTOCOL_BITS + _PORT_BITS
         self._rules: dict[int, tuple[Rule, ...]] = {}
@@ -189,7 +191,7 @@ class Tree:
     def _children(self, node: Node, depth: int) -> Iterator[Node | int]:
         """The nodes a node leads to, and the keys it has a rule of its own for, in order."""
         low, high = self._slice(self._keys, node)
-        if high - low <= LEAF_RULES or depth == MAX_DEPTH:
+        if high - low <= self._leaf_rules or depth == MAX_DEPTH:
             yield from self._keys[low:high]
             return
         length = self._common(self._keys[low], self._keys[high - 1]) + _DIGIT

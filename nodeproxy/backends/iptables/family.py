@@ -59,7 +59,7 @@ class FamilyRules:
         self.mirror = Mirror()
         self.plans: dict[PlanKey, ServicePortPlan] = {}
         self.quarantined: dict[PlanKey, str] = {}
-        self._trees = Trees(settings.family)
+        self._trees = Trees(settings.family, options)
         self._lowered: dict[PlanKey, ServicePortPlan] = {}
         """The plans that the trees and `_names` speak of."""
         self._names: dict[PlanKey, tuple[str, ...]] = {}

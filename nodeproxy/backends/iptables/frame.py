@@ -51,18 +51,18 @@ class Trees:
     """The six trees of one family."""
 
     # Mutable state: that of the trees.
-    def __init__(self, family: Family) -> None:
-        length = family.addr_bytes
-        self.services = Tree(SERVICES, length)
-        self.external = Tree(EXTERNAL, length)
-        self.nodeports = Tree(NODEPORTS, 0)
+    def __init__(self, family: Family, options: IptablesOptions) -> None:
+        length, leaf = family.addr_bytes, options.leaf_rules
+        self.services = Tree(SERVICES, length, leaf)
+        self.external = Tree(EXTERNAL, length, leaf)
+        self.nodeports = Tree(NODEPORTS, 0, leaf)
         self._all = (
-            (Table.NAT, Tree(SERVICES, length)),
-            (Table.NAT, Tree(NODEPORTS, 0)),
+            (Table.NAT, Tree(SERVICES, length, leaf)),
+            (Table.NAT, Tree(NODEPORTS, 0, leaf)),
             (Table.FILTER, self.services),
             (Table.FILTER, self.external),
             (Table.FILTER, self.nodeports),
-            (Table.FILTER, Tree(HEALTH, 0)),
+            (Table.FILTER, Tree(HEALTH, 0, leaf)),
         )
         self._by_root = {(table, tree.root): tree for table, tree in self._all}
 

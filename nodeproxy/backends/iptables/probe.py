@@ -57,8 +57,8 @@ def probe(tool: Tool, family: Family) -> None:
                 f"the kernel cannot carry nodeproxy's iptables rules for {family}: "
                 f"{asked}: {refusal.text}",
                 "it needs the matches addrtype, bpf, comment, conntrack, mark, recent and "
-                "statistic, the targets DNAT, MARK, MASQUERADE and REJECT (modules xt_* and "
-                "ipt_REJECT, ip6t_REJECT), iptables 1.6.2 or newer, and the capability CAP_NET_ADMIN",
+                "statistic, the targets DNAT, MARK, MASQUERADE and REJECT (modules xt_*, "
+                "ipt_REJECT, ip6t_REJECT), iptables 1.6.2 or newer, and CAP_NET_ADMIN",
             )
         tool.restore(family, f"*{table}\n{text}-X {_CHAIN}\n-X {_END}\nCOMMIT\n")
 

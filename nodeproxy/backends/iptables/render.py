@@ -22,7 +22,7 @@ def all_chains(
     settings: FamilySettings, options: IptablesOptions, plans: Iterable[ServicePortPlan]
 ) -> dict[Table, list[Chain]]:
     """Every chain of one family, sorted by name."""
-    trees = Trees(settings.family)
+    trees = Trees(settings.family, options)
     chains = {table: list(frame) for table, frame in build_frame(settings, options).items()}
     for plan in plans:
         lowered = lower(plan, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from nodeproxy.backends.iptables.dispatch import LEAF_RULES
 from nodeproxy.model.addresses import LOOPBACK_NETWORKS, Addr, Cidr, Family
 from nodeproxy.plan.types import FamilySettings
 
@@ -17,6 +18,9 @@ class IptablesOptions(msgspec.Struct, frozen=True):
     """NodePorts answer on 127.0.0.0/8 too, where NodePort addresses cover it (DP-57)."""
     drops_invalid: bool = True
     """Forwarded packets that connection tracking calls invalid are dropped (DP-70)."""
+    leaf_rules: int = LEAF_RULES
+    """Keys in a leaf of a dispatch tree. A huge number makes a linear list, as the peer has it: what
+    the benchmark compares with."""
 
 
 def opens_loopback(settings: FamilySettings, options: IptablesOptions) -> bool:
