@@ -5,7 +5,7 @@
 For each flavour, size and shape of the dispatch (tree, linear), in a network namespace of its own:
 the time of the first sync, of a changed endpoint and of a Service more, from the backend being told
 to the restore being confirmed; and the time a process of the node needs to send the first packet of
-a UDP flow to a random Service, rules and delivery to an endpoint on the same node included. Medians.
+a UDP flow to a random Service, with all rules and delivery to an endpoint on the node. Medians.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ class IptablesOptions(msgspec.Struct, frozen=True):
     drops_invalid: bool = True
     """Forwarded packets that connection tracking calls invalid are dropped (DP-70)."""
     leaf_rules: int = LEAF_RULES
-    """Keys in a leaf of a dispatch tree. A huge number makes a linear list, as the peer has it: what
-    the benchmark compares with."""
+    """Keys in a leaf of a dispatch tree. A huge number makes a linear list, as the peer has it:
+    what the benchmark compares with."""
 
 
 def opens_loopback(settings: FamilySettings, options: IptablesOptions) -> bool:
