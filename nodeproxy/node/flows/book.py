@@ -104,10 +104,15 @@ class Ledger:
         self._due.lost |= self._decided.lost
         self._decided = _Suspicions()
 
+    @property
+    def is_due(self) -> bool:
+        """True if there is something to look at."""
+        return bool(self._due.ports or self._due.lost or self._vacancies is not None)
+
     def take(self) -> Job | None:
         """What is due, which then is no more."""
         due, vacancies = self._due, self._vacancies
-        if not due.ports and not due.lost and vacancies is None:
+        if not self.is_due:
             return None
         self._due, self._vacancies = _Suspicions(), None
         return Job(self.family, self.protocol, frozenset(due.ports), frozenset(due.lost), vacancies)
@@ -164,6 +169,11 @@ class FlowBook:
         if self._has_begun:
             for ledger in self._ledgers.values():
                 ledger.install()
+
+    @property
+    def is_due(self) -> bool:
+        """True if there is something to look at."""
+        return any(ledger.is_due for ledger in self._ledgers.values())
 
     def take(self) -> Iterator[Job]:
         """Everything that is due, which then is no more."""

@@ -111,7 +111,8 @@ class FlowCleaner:
     def installed(self) -> None:
         """Everything decided so far is in the kernel: flows that are deleted now stay away."""
         self._book.install()
-        self._wake.set()
+        if self._book.is_due:
+            self._wake.set()
 
     async def run(self) -> None:
         """Look at what is due for ever; failures are told once and retried."""
