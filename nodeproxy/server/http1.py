@@ -24,7 +24,7 @@ _log = logging.getLogger("nodeproxy.server")
 MAX_HEAD_BYTES = 16 * 1024
 MAX_BODY_BYTES = 16 * 1024
 MAX_CONNECTIONS = 500
-"""Over all listeners of one `Connections`; a further one is closed at once."""
+"""Over all listeners of one `Connections`; for a further one the one silent longest is closed."""
 IDLE_SECONDS = 30.0
 """A connection that asks nothing for so long, or takes so long to ask, is closed."""
 
@@ -143,16 +143,43 @@ class Connections:
     def __init__(self, limit: int = MAX_CONNECTIONS, idle_seconds: float = IDLE_SECONDS) -> None:
         self.limit = limit
         self.idle_seconds = idle_seconds
-        self.open: set[Connection] = set()
+        self._open: dict[Connection, None] = {}
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    def touch(self, connection: Connection) -> None:
+        """It is open, and was in use just now."""
+        self._open.pop(connection, None)
+        self._open[connection] = None
+
+    def discard(self, connection: Connection) -> None:
+        """It is closed."""
+        self._open.pop(connection, None)
+
+    def has_room(self) -> bool:
+        """Whether one more may be opened; closes the one silent longest if that makes room.
+
+        A client that holds many and asks nothing must not keep those out that ask. A connection
+        whose answer is in the making stays.
+        """
+        if len(self._open) < self.limit:
+            return True
+        silent = next((c for c in self._open if not c.is_answering), None)
+        if silent is not None:
+            self.discard(silent)
+            silent.abort()
+        return silent is not None
 
     def close_all(self) -> None:
         """Close them; what is being answered is cut off."""
-        for connection in tuple(self.open):
+        for connection in tuple(self._open):
             connection.abort()
 
     def close_of(self, owner: object) -> None:
         """Close those of one owner."""
-        for connection in tuple(self.open):
+        for connection in tuple(self._open):
             if connection.owner == owner:
                 connection.abort()
 
@@ -171,20 +198,24 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._deadline: asyncio.TimerHandle | None = None
 
+    @property
+    def is_answering(self) -> bool:
+        """True while the answer to a request is in the making."""
+        return self._answering is not None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to listen to the client."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        if len(self._connections.open) >= self._connections.limit:
+        if self._connections.has_room():
+            self._wait()
+        else:
             transport.abort()
-            return
-        self._connections.open.add(self)
-        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         del exc
-        self._connections.open.discard(self)
+        self._connections.discard(self)
         if self._deadline:
             self._deadline.cancel()
         if self._answering:
@@ -207,6 +238,7 @@ class Connection(asyncio.Protocol):
         """Give the client time for its next request."""
         if self._deadline:
             self._deadline.cancel()
+        self._connections.touch(self)
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(self._connections.idle_seconds, self.abort)
 

@@ -168,22 +168,28 @@ async def test_a_client_that_asks_nothing_is_closed():
     assert rest == b""
 
 
-async def test_beyond_the_limit_a_connection_is_closed_and_the_others_stay():
-    connections = Connections(limit=1)
+async def test_beyond_the_limit_the_connection_silent_longest_makes_room():
+    connections = Connections(limit=2)
     async with serving(connections=connections) as client:
-        reader, writer = await client.open()
-        writer.write(b"GET /1 HTTP/1.1\r\n\r\n")
-        await reader.readuntil(b"GET /1")
+        used, used_writer = await client.open()
+        used_writer.write(b"GET /1 HTTP/1.1\r\n\r\n")
+        await used.readuntil(b"GET /1")
+        silent, silent_writer = await client.open()
+        used_writer.write(b"GET /2 HTTP/1.1\r\n\r\n")
+        await used.readuntil(b"GET /2")
 
-        refused, refused_writer = await client.open()
-        rest = await refused.read()
-        refused_writer.close()
-        writer.write(b"GET /2 HTTP/1.1\r\n\r\n")
-        second = await reader.readuntil(b"GET /2")
-        writer.close()
+        further, further_writer = await client.open()
+        further_writer.write(b"GET /3 HTTP/1.1\r\n\r\n")
+        answer = await further.readuntil(b"GET /3")
+        rest_of_silent = await silent.read()
+        used_writer.write(b"GET /4 HTTP/1.1\r\n\r\n")
+        answer_of_used = await used.readuntil(b"GET /4")
+        for writer in (used_writer, silent_writer, further_writer):
+            writer.close()
 
-    assert rest == b""
-    assert second.endswith(b"GET /2")
+    assert answer.endswith(b"GET /3")
+    assert rest_of_silent == b""
+    assert answer_of_used.endswith(b"GET /4")
 
 
 async def test_of_head_only_the_length_is_told():
