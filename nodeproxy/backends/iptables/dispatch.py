@@ -259,4 +259,4 @@ _ROOT = Node(0, 0)
 
 def short_hash(text: str) -> str:
     """Sixteen characters for a chain's name that stand for a longer text."""
-    return base64.b32encode(hashlib.sha256(text.encode()).digest())[:16].decode()
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()[:10]).decode()
