@@ -1,4 +1,4 @@
-"""What the rules do to packets is what spec 30 says, whatever the cluster and its past.
+"""What the rules do to packets is what spec 30 says, in each mode, whatever the cluster's past.
 
 Clients connect and come back while objects change, so records of affinity count as well. The
 cluster is that of `histories`, but every Service has ports, and slices that know them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -21,10 +22,9 @@ from nodeproxy.plan.types import FamilySettings, LocalDetector, PlanKey, Service
 from nodeproxy.state.cluster import ClusterState
 from tests.support.builders import SliceBuilder, slice_
 from tests.support.histories import OWN_NODE, SERVICES, batches, nodes, service_cidrs, services
-from tests.support.scenarios.levels import LEVELS
+from tests.support.scenarios.levels import IPTABLES_LEVELS, LEVELS
 from tests.support.scenarios.model import Dataplane, Host, Packet, Place, Reaches
-from tests.support.scenarios.planlevel import PlanLevel
-from tests.support.scenarios.running import answer_text
+from tests.support.scenarios.running import MakeDataplane, answer_text
 
 Plans = Mapping[PlanKey, ServicePortPlan]
 
@@ -67,7 +67,14 @@ _DETECTORS = st.sampled_from(
 _OPTIONS = st.builds(
     PlanOptions,
     masquerade_all=st.booleans(),
-    node_port_addresses=st.sampled_from([None, (), (parse_cidr("192.168.1.0/24"),)]),
+    node_port_addresses=st.sampled_from(
+        [
+            None,
+            (),
+            (parse_cidr("192.168.1.0/24"),),
+            (parse_cidr("192.168.1.0/24"), parse_cidr("127.0.0.0/8")),
+        ]
+    ),
 )
 
 
@@ -126,9 +133,11 @@ def packets(draw: st.DrawFn, plans: Plans, former: list[Packet]) -> Packet:
     return Packet(sender, source, destination, transport, port)
 
 
+@pytest.mark.parametrize("levels", [LEVELS, IPTABLES_LEVELS], ids=["nftables", "iptables"])
 @settings(deadline=None, max_examples=60)
 @given(pasts(), _OPTIONS, _DETECTORS, st.data())
 def test_rules_do_to_packets_what_the_specification_says(
+    levels: Mapping[str, MakeDataplane],
     events: list[SourceEvent],
     options: PlanOptions,
     detector: LocalDetector | None,
@@ -136,7 +145,7 @@ def test_rules_do_to_packets_what_the_specification_says(
 ):
     state = ClusterState(OWN_NODE)
     planner = Planner(state, options)
-    specification, rules = PlanLevel(NODE_ADDRESSES), LEVELS["trace"](NODE_ADDRESSES)
+    specification, rules = (make(NODE_ADDRESSES) for make in levels.values())
     former: list[Packet] = []
 
     for batch in data.draw(batches(events)):

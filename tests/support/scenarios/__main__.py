@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.scenarios.levels import LEVELS
+from tests.support.scenarios.iptables_mode import in_iptables_mode
+from tests.support.scenarios.levels import IPTABLES_LEVELS, LEVELS
 from tests.support.scenarios.mistakes import ScenarioError
 from tests.support.scenarios.parsing import read_scenario
 from tests.support.scenarios.running import failures_of, first, has_choices, last
@@ -29,17 +30,19 @@ def scenario_files(path: Path) -> list[Path]:
 
 
 def _is_right(path: Path) -> bool:
-    """Check one file on every level, and print what does not hold."""
+    """Check one file on every level of both modes, and print what does not hold."""
     try:
         scenario = read_scenario(path)
     except (ScenarioError, OSError) as exc:
         print(exc)
         return False
+    modes = ((scenario, LEVELS), (in_iptables_mode(scenario), IPTABLES_LEVELS))
     found = {
         f"{failure} ({level})": failure
-        for level, make in LEVELS.items()
-        for choose in ((first, last) if has_choices(scenario) else (first,))
-        for failure in failures_of(scenario, make, choose)
+        for told, levels in modes
+        for level, make in levels.items()
+        for choose in ((first, last) if has_choices(told) else (first,))
+        for failure in failures_of(told, make, choose)
     }
     for text in found:
         print(text)

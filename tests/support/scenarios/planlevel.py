@@ -115,12 +115,12 @@ class Memory:
 class PlanLevel:
     """A dataplane that consists of the specification (see `model.Dataplane`)."""
 
-    def __init__(self, node_addresses: frozenset[Addr]) -> None:
+    def __init__(self, node_addresses: frozenset[Addr], memory: Memory | None = None) -> None:
         self._node_addresses = node_addresses
         # Mutable: the plan as last told, and what clients did.
         self._plans: Plans = {}
         self._settings: Mapping[Family, FamilySettings] = {}
-        self._memory = Memory()
+        self._memory = memory or Memory()
 
     def update(self, plans: Plans, settings: Mapping[Family, FamilySettings]) -> None:
         """Take the plan that holds from now on."""
@@ -140,7 +140,7 @@ class PlanLevel:
         match = self._match(packet)
         if match is None:
             return self._stray(packet)
-        if not _is_admitted(packet, match):
+        if not self._is_admitted(packet, match):
             return Verdict.DROPPED
         choice = self._choice(packet, match)
         if not isinstance(choice, Choice):
@@ -182,7 +182,7 @@ class PlanLevel:
     def _accepts_node_ports(self, packet: Packet) -> bool:
         """DP-50..55: addresses of the node that are selected, loopback never (DP-57)."""
         destination = packet.destination
-        if destination not in self._node_addresses or _is_loopback(destination):
+        if destination not in self._node_addresses or is_loopback(destination):
             return False
         selected = self._settings[packet.family].node_ports
         if not selected.primary and not selected.cidrs:
@@ -206,6 +206,22 @@ class PlanLevel:
         if any(cidr.contains(packet.destination) for cidr in cidrs):
             return Verdict.DROPPED
         return Verdict.UNTOUCHED
+
+    # May this source?
+
+    def _is_admitted(self, packet: Packet, match: Match) -> bool:
+        """DP-41, DP-44: ranges hold for load balancer IPs alone, and before anything else."""
+        ranges = match.plan.source_ranges
+        if match.frontend.kind is not FrontendKind.LOAD_BALANCER_IP or not ranges:
+            return True
+        if any(cidr.contains(packet.source) for cidr in ranges):
+            return True
+        # The kernel takes a load balancer IP as source if it is an address of the node (DP-41).
+        return match.plan.admits_vips and any(
+            frontend.addr == packet.source
+            for frontend in match.plan.frontends
+            if frontend.kind is FrontendKind.LOAD_BALANCER_IP
+        )
 
     # Which endpoints?
 
@@ -263,21 +279,6 @@ class PlanLevel:
         return Verdict.DROPPED
 
 
-def _is_admitted(packet: Packet, match: Match) -> bool:
-    """DP-41, DP-44: source ranges hold for load balancer IPs alone, and before anything else."""
-    ranges = match.plan.source_ranges
-    if match.frontend.kind is not FrontendKind.LOAD_BALANCER_IP or not ranges:
-        return True
-    if any(cidr.contains(packet.source) for cidr in ranges):
-        return True
-    # The kernel takes a load balancer IP as source if it is an address of the node (DP-41).
-    return match.plan.admits_vips and any(
-        frontend.addr == packet.source
-        for frontend in match.plan.frontends
-        if frontend.kind is FrontendKind.LOAD_BALANCER_IP
-    )
-
-
 def _is_from_pod(packet: Packet, detector: LocalDetector) -> bool:
     """Spec 30 section 4; what the node sends has no input interface (DP-32)."""
     if detector.cidr is not None:
@@ -288,5 +289,6 @@ def _is_from_pod(packet: Packet, detector: LocalDetector) -> bool:
     return bool(interface) and interface.startswith(detector.interface_prefix)
 
 
-def _is_loopback(addr: Addr) -> bool:
+def is_loopback(addr: Addr) -> bool:
+    """Neither mode needs to be told of these addresses: every node has them."""
     return any(network.contains(addr) for network in _LOOPBACK)
