@@ -7,7 +7,7 @@ help:
 	@echo "make demo     a private node in network namespaces, real traffic through it (as root)"
 	@echo "make test     lint, format, types, import rules and all tests (as root, for those that"
 	@echo "              talk to the kernel); make test PYTEST='-k slices' runs some of them"
-	@echo "make test-live    every scenario as real packets (as root); make test sends some of them"
+	@echo "make test-live    every scenario as real packets in every mode (as root); make test sends some"
 	@echo "make bench    measure start, latency, memory and CPU (as root)"
 	@echo "make setup    install missing Debian packages and .venv; the others call it"
 	@echo "make lint     what can be checked without running anything"
@@ -29,7 +29,8 @@ test: setup
 	@tools/check.sh lint format types imports tests
 
 test-live: setup
-	@.venv/bin/pytest tests/live/test_scenarios.py -m "live or exhaustive" $(PYTEST)
+	@.venv/bin/pytest tests/live/test_scenarios.py tests/live/test_iptables_scenarios.py \
+		-m "live or exhaustive" $(PYTEST)
 
 lint: venv
 	@tools/check.sh lint format types imports
