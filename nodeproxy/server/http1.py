@@ -145,10 +145,6 @@ class Connections:
         self.idle_seconds = idle_seconds
         self._open: dict[Connection, None] = {}
 
-    def __len__(self) -> int:
-        """How many are open."""
-        return len(self._open)
-
     def touch(self, connection: Connection) -> None:
         """It is open, and was in use just now."""
         self._open.pop(connection, None)
