@@ -30,6 +30,7 @@ class IptablesBackend:
     ) -> None:
         """Prepare for the families the node can use; nothing is written yet."""
         self._options = options
+        self.families = families
         self._families = {
             family: FamilyRules(tool, FamilySettings(family), options) for family in families
         }
