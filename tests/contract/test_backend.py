@@ -7,12 +7,15 @@ what the other tests learn from the one in memory holds.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
 
 import pytest
 
 from lab.namespace import Namespace
 from nodeproxy.backends.base import Backend
+from nodeproxy.backends.iptables.objects import Table
+from nodeproxy.backends.iptables.tool import Commands, Flavour, Tool
 from nodeproxy.backends.nftables.encode import EncodedMessage, encode_batch
 from nodeproxy.backends.nftables.objects import (
     AddChain,
@@ -37,12 +40,15 @@ from nodeproxy.backends.nftables.objects import (
     ValueKind,
 )
 from nodeproxy.model.addresses import Family, parse_addr
+from nodeproxy.model.events import SourceEvent
 from nodeproxy.netlink import messages
 from nodeproxy.netlink.channel import Channel, NetfilterSocket
 from nodeproxy.netlink.messages import KernelError
 from nodeproxy.plan.types import PlanDelta
 from tests.support.builders import service, slice_
 from tests.support.fake_kernel import FakeKernel
+from tests.support.fake_xtables import FakeXtables
+from tests.support.iptables_programming import IptablesNode
 from tests.support.programming import ProgrammedNode, pools
 
 
@@ -184,23 +190,81 @@ def test_a_table_goes_with_all_it_holds_and_may_come_back_at_once(channel: Chann
 # -- backends ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def node(channel: Channel) -> ProgrammedNode:
-    return ProgrammedNode(channel=channel)
+class Programmed(Protocol):
+    """State, planner and backend on one kernel (see `ProgrammedNode`, `IptablesNode`)."""
+
+    @property
+    def backend(self) -> Backend: ...
+
+    def stage(self, *events: SourceEvent) -> None: ...
+
+
+class Subject(NamedTuple):
+    """A backend to ask, and a way to look at what it made of its kernel."""
+
+    node: Programmed
+    answers: Callable[[], int]
+    """How many endpoints answer for the Service of these tests."""
+
+
+def nftables_subject(channel: Channel) -> Subject:
+    def answers() -> int:
+        listing = FakeKernel.from_dumps(channel).listing(Family.IPV4)
+        return len(pools(listing)["service"].get("10.96.0.10 tcp 80", ()))
+
+    return Subject(ProgrammedNode(channel=channel), answers)
+
+
+def iptables_subject(tool: Tool) -> Subject:
+    def answers() -> int:
+        return tool.save(Family.IPV4, Table.NAT).count("-j DNAT --to")
+
+    return Subject(IptablesNode(tool), answers)
+
+
+REAL = ["nftables", *(f"iptables-{flavour}" for flavour in Flavour)]
+
+
+@pytest.fixture(
+    params=[
+        "nftables in memory",
+        "iptables in memory",
+        *(pytest.param(name, marks=pytest.mark.kernel) for name in REAL),
+    ]
+)
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    if request.param == "nftables in memory":
+        yield nftables_subject(FakeKernel())
+    elif request.param == "iptables in memory":
+        yield iptables_subject(FakeXtables())
+    else:
+        request.getfixturevalue("require_kernel")
+        with Namespace("contract") as namespace:
+            yield from real_subject(request.param, namespace)
+
+
+def real_subject(name: str, namespace: Namespace) -> Iterator[Subject]:
+    if name == "nftables":
+        with namespace.entered():
+            socket = NetfilterSocket()
+        with socket:
+            yield nftables_subject(socket)
+    else:
+        flavour = Flavour(name.removeprefix("iptables-"))
+        yield iptables_subject(Commands(flavour, ("nsenter", f"--net={namespace.path}")))
 
 
 @pytest.fixture
-def backend(node: ProgrammedNode) -> Backend:
+def node(subject: Subject) -> Programmed:
+    return subject.node
+
+
+@pytest.fixture
+def backend(node: Programmed) -> Backend:
     return node.backend
 
 
-def answers(channel: Channel) -> int:
-    """How many endpoints answer for the Service of these tests."""
-    listing = FakeKernel.from_dumps(channel).listing(Family.IPV4)
-    return len(pools(listing)["service"].get("10.96.0.10 tcp 80", ()))
-
-
-def stage_web(node: ProgrammedNode, endpoints: int) -> None:
+def stage_web(node: Programmed, endpoints: int) -> None:
     pods = slice_("w", service="web").port(8080)
     for number in range(1, endpoints + 1):
         pods.endpoint(f"10.0.0.{number}")
@@ -218,21 +282,19 @@ async def test_after_a_commit_nothing_is_left_to_do(backend: Backend):
     assert (await backend.commit()).operations == 0
 
 
-async def test_what_was_staged_is_there_after_the_commit_and_not_before(
-    node: ProgrammedNode, channel: Channel
-):
-    stage_web(node, 3)
-    before = answers(channel)
+async def test_what_was_staged_is_there_after_the_commit_and_not_before(subject: Subject):
+    stage_web(subject.node, 3)
+    before = subject.answers()
 
-    report = await node.backend.commit()
+    report = await subject.node.backend.commit()
 
     assert before == 0
-    assert answers(channel) == 3
+    assert subject.answers() == 3
     assert report.operations > 0
     assert report.quarantined == {}
 
 
-async def test_an_empty_delta_is_no_work(node: ProgrammedNode):
+async def test_an_empty_delta_is_no_work(node: Programmed):
     await node.backend.commit()
 
     node.backend.stage(PlanDelta({}, set(), {}))
@@ -240,7 +302,7 @@ async def test_an_empty_delta_is_no_work(node: ProgrammedNode):
     assert not node.backend.needs_commit
 
 
-async def test_a_stale_backend_looks_and_finds_all_well(node: ProgrammedNode):
+async def test_a_stale_backend_looks_and_finds_all_well(node: Programmed):
     stage_web(node, 3)
     await node.backend.commit()
 
@@ -253,7 +315,7 @@ async def test_a_stale_backend_looks_and_finds_all_well(node: ProgrammedNode):
     assert report.operations == 0
 
 
-async def test_rendering_does_not_wait_for_the_commit(node: ProgrammedNode):
+async def test_rendering_does_not_wait_for_the_commit(node: Programmed):
     stage_web(node, 2)
     before = node.backend.render()
 
