@@ -27,6 +27,7 @@ from nodeproxy.agent.inbox import Inbox
 from nodeproxy.agent.kernel import KernelSettings
 from nodeproxy.agent.observer import AgentObserver
 from nodeproxy.agent.reload import Reloader
+from nodeproxy.agent.repairs import Repairs
 from nodeproxy.agent.reporter import Reporter
 from nodeproxy.agent.sources import RecorderPart, open_recorder, open_source
 from nodeproxy.agent.sync import Pacing, SyncLoop
@@ -135,7 +136,8 @@ def _parts(
         flows.rules_were_lost()
         inbox.poke()
 
-    watcher = ForeignChangeWatcher(channel.portid, look_after_rules)
+    repairs = Repairs(look_after_rules, asyncio.get_running_loop().call_later)
+    watcher = ForeignChangeWatcher(channel.portid, repairs.changed)
     loop = SyncLoop(inbox, state, planner, backend, observer, pacing=_pacing(config))
 
     def take_over(new: Config) -> None:

@@ -7,7 +7,6 @@ process that did it, as the kernel tells its pid and name with every transaction
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
@@ -18,8 +17,6 @@ from nodeproxy.netlink import nf_tables as nf
 from nodeproxy.netlink.attributes import parse_string, parse_u32
 from nodeproxy.netlink.channel import NetfilterListener
 from nodeproxy.netlink.messages import Received
-
-_log = logging.getLogger("nodeproxy.nftables")
 
 _TABLE_NAME_ATTRIBUTE = 1
 """NFTA_{TABLE_NAME,CHAIN_TABLE,RULE_TABLE,SET_TABLE,SET_ELEM_LIST_TABLE}: all of them are 1."""
@@ -55,7 +52,6 @@ class ForeignChangeWatcher:
         else:
             reason = foreign_change(notifications)
         if reason:
-            _log.warning("rules changed by somebody else: %s; checking and repairing", reason)
             self._on_change(reason)
 
 
