@@ -24,7 +24,7 @@ from nodeproxy.backends.iptables.dispatch import Place, TreeChanges
 from nodeproxy.backends.iptables.frame import Trees, build_frame
 from nodeproxy.backends.iptables.lowering import Entry, lower
 from nodeproxy.backends.iptables.mirror import BuiltinRules, Change, Content, Mirror
-from nodeproxy.backends.iptables.objects import Table
+from nodeproxy.backends.iptables.objects import SERVICE_PORT_CHAIN, Table
 from nodeproxy.backends.iptables.readback import digests, parse_builtin
 from nodeproxy.backends.iptables.settings import IptablesOptions
 from nodeproxy.backends.iptables.text import chain_text
@@ -35,7 +35,6 @@ from nodeproxy.plan.types import FamilySettings, PlanKey, ServicePortPlan
 
 _log = logging.getLogger("nodeproxy.iptables")
 
-_CHAIN_NAME = re.compile(r"NP-[A-Z]+-[A-Z2-7]{16}")
 _COMMENT = re.compile(r'--comment "([^"]*)"')
 
 
@@ -337,7 +336,7 @@ class FamilyRules:
         if not 0 < refusal.line <= len(lines):
             return []
         line = lines[refusal.line - 1]
-        chains, comments = set(_CHAIN_NAME.findall(line)), set(_COMMENT.findall(line))
+        chains, comments = set(SERVICE_PORT_CHAIN.findall(line)), set(_COMMENT.findall(line))
         return [
             key
             for key in keys

@@ -3,13 +3,14 @@
     NP-SVC-*   cluster pool: masquerade mark for the ClusterIP, known clients, a draw per endpoint
     NP-SVL-*   local pool: the same
     NP-EXT-*   whoever comes from outside: marked or not, to one of the two pools (DP-4, DP-5)
-    NP-FW-*    a load balancer IP with source ranges: who may go on to NP-EXT (DP-41)
-    NP-SEP-*   an endpoint of a Service with affinity: note the client, translate
+    NP-ALLOW-* a load balancer IP with source ranges: who may go on to NP-EXT (DP-41)
+    NP-TO-*    an endpoint of a Service with affinity: note the client, translate
 
 Only Services with affinity have a chain for each endpoint; the others translate in the rule that
 draws, so an endpoint is one rule. Masquerading hairpins needs no rule for each endpoint either,
 see `frame`. Names are hashes of service port and endpoint: the same after a restart, and with them
-the lists of clients (DP-64).
+the lists of clients (DP-64). Sorted backwards, every chain comes before those that lead to it: the
+order `transaction` writes them in.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class _Lowering:
             PoolKind.LOCAL: f"NP-SVL-{suffix}",
         }
         self._external = f"NP-EXT-{suffix}"
-        self._firewall = f"NP-FW-{suffix}"
+        self._firewall = f"NP-ALLOW-{suffix}"
         self._comment = comment_for(plan.key)
         self._found = Lowered([], [])
 
@@ -208,7 +209,7 @@ class _Lowering:
             self._found.chains.append(Chain(name, (rule,)))
 
     def _endpoint_chain(self, target: Target) -> str:
-        return f"NP-SEP-{short_hash(f'{self._identity}{target}')}"
+        return f"NP-TO-{short_hash(f'{self._identity}{target}')}"
 
     def _cluster_ip_masquerade(self) -> tuple[Rule, ...]:
         """DP-20: everything, or whatever is not from a pod, or nothing."""

@@ -7,6 +7,7 @@ printed (`readback`) and followed by the tracer (`trace`): nothing exists in one
 from __future__ import annotations
 
 import enum
+import re
 
 import msgspec
 
@@ -16,6 +17,10 @@ from nodeproxy.plan.types import Target as Endpoint
 
 PREFIX = "NP-"
 """How the names of all our chains begin; nothing of ours has another name."""
+
+
+SERVICE_PORT_CHAIN = re.compile(r"NP-[A-Z]+-[A-Z2-7]{16}")
+"""The names of chains that belong to one service port."""
 
 
 class Table(enum.StrEnum):

@@ -21,7 +21,7 @@ from nodeproxy.plan.types import FamilySettings, ServicePortPlan
 def all_chains(
     settings: FamilySettings, options: IptablesOptions, plans: Iterable[ServicePortPlan]
 ) -> dict[Table, list[Chain]]:
-    """Every chain of one family, sorted by name."""
+    """Every chain of one family, parents of the trees before their children."""
     trees = Trees(settings.family, options)
     chains = {table: list(frame) for table, frame in build_frame(settings, options).items()}
     for plan in plans:
@@ -31,7 +31,7 @@ def all_chains(
             trees.find(entry.table, entry.root).put(entry.place, entry.rules)
     for table, tree in trees.all():
         chains[table] += tree.changes().chains
-    return {table: sorted(found, key=lambda chain: chain.name) for table, found in chains.items()}
+    return chains
 
 
 def render_family(
