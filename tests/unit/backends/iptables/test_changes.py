@@ -294,7 +294,7 @@ async def test_what_is_rendered_is_what_is_installed():
 
 
 async def test_every_chain_is_written_behind_those_it_leads_to():
-    """And service ports' chains in falling order of names, which iptables-nft-restore is fast at."""
+    """Names fall among service ports' chains: iptables-nft-restore is fast with that."""
     node = IptablesNode(options=OPTIONS, families=(Family.IPV6,))
 
     await node.take(*every_kind_of_rule())
