@@ -7,6 +7,7 @@ import pytest
 from lab.namespace import Namespace
 from nodeproxy.backends.iptables.objects import Table
 from nodeproxy.backends.iptables.tool import Commands, Flavour
+from nodeproxy.errors import BackendError
 from nodeproxy.model.addresses import FAMILIES, Family
 from nodeproxy.model.events import SourceEvent
 from tests.support.builders import service, slice_
@@ -82,6 +83,19 @@ async def test_a_flush_by_hand_is_undone(tool: Commands, namespace: Namespace):
     await node.backend.commit()
 
     assert {table: rules(tool.save(Family.IPV4, table)) for table in Table} == before
+
+
+async def test_a_table_that_cannot_be_read_is_not_taken_for_an_empty_one(namespace: Namespace):
+    tool = Commands(Flavour.NFT, ("nsenter", f"--net={namespace.path}"))
+    node = IptablesNode(tool, (Family.IPV4,), OPTIONS)
+    await node.take(*every_kind_of_rule())
+    namespace.run("nft", "add rule ip nat POSTROUTING numgen random mod 2 0 accept")
+
+    node.backend.mark_stale("somebody was here")
+    with pytest.raises(BackendError, match="written with nft"):
+        await node.backend.commit()
+
+    assert node.backend.needs_commit
 
 
 REFUSALS = {

@@ -36,6 +36,8 @@ _PATIENCE_SECONDS = 1.0
 _TIMEOUT_SECONDS = 120.0
 _OWN_PIDS = 64
 _RESOURCE_PROBLEM = 4
+_INCOMPATIBLE = "is incompatible, use 'nft' tool"
+"""In the output of a save that tells nothing of a table, and ends with 0 nevertheless."""
 _LINE = re.compile(r"line:? (\d+)")
 
 
@@ -119,6 +121,12 @@ class Commands:
             words = done.stderr.strip()
             _raise_if_unable(done.returncode, words, command)
             raise BackendError(f"{command} -t {table}: {_in_one_line(words)}; trying again")
+        if _INCOMPATIBLE in done.stdout:
+            raise BackendError(
+                f"{command}: table {table} of {family} holds rules that iptables cannot read, "
+                "written with nft; ours cannot be compared with them. Move those rules to a "
+                "table of their own; trying again"
+            )
         return done.stdout
 
     def _run(self, command: Sequence[str], stdin: int) -> subprocess.CompletedProcess[str]:
